@@ -1,0 +1,68 @@
+# The front door. Every target sets up what it needs by itself; see `make help`.
+
+TASK ?= digits
+PYTHON ?= python3.11
+VENV := .venv
+HPSEARCH := $(VENV)/bin/hpsearch
+
+# Options of the command line by their names in capitals: make search TRIALS=20 BUDGET=10m
+OPTIONS = $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) \
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search train space presets leaderboard export ui check format test lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/ready ## make the virtual environment; the other targets do it by themselves
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "Python 3.11 is needed, and $(PYTHON) is not found: install it, or name it with PYTHON=..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+search: $(VENV)/ready ## search: TASK=fashion TRIALS=50 BUDGET=30m WORKERS=2 SET="optimizer=adam"
+	@$(HPSEARCH) search $(TASK) $(OPTIONS)
+
+train: $(VENV)/ready ## train one: TASK=mnist PRESET=mnist_conv_net, or CONFIG=file.yaml
+	@$(HPSEARCH) train $(TASK) $(if $(PRESET),--preset $(PRESET)) $(if $(CONFIG),--config $(CONFIG))
+
+space: $(VENV)/ready ## what may vary for TASK
+	@$(HPSEARCH) space $(TASK)
+
+presets: $(VENV)/ready ## the tutorials' models for TASK
+	@$(HPSEARCH) presets $(TASK)
+
+leaderboard: $(VENV)/ready ## the best trials of TASK
+	@$(HPSEARCH) leaderboard $(TASK)
+
+export: $(VENV)/ready ## the best config and model of TASK, to exports/
+	@$(HPSEARCH) export $(TASK)
+
+ui: $(VENV)/ready ## the MLflow UI on this machine
+	@$(HPSEARCH) ui
+
+check: $(VENV)/ready ## style, types and import order
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/ready ## rewrite the code in our style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+test: $(VENV)/ready ## all tests, with real searches on real data
+	$(VENV)/bin/python -m pytest
+
+lock: ## pin and hash all dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra dev --quiet -o requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment and caches; mlruns/ and exports/ stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,1 @@
+"""One configuration into one trained, scored model: data, networks, sessions, scores."""

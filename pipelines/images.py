@@ -1,0 +1,149 @@
+"""Image tasks: raw IDX files, or scikit-learn's digits, to uint8 arrays.
+
+Only the training files of MNIST and Fashion-MNIST are opened. Their test files are not looked
+for at all, be they there or not.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.sources import fetch, read_content
+from pipelines.splits import (
+    Indices,
+    Labels,
+    SearchData,
+    Split,
+    carve,
+    carve_sealed,
+    content_digest,
+)
+from spaces.errors import InputError
+
+DIGIT_CLASSES = tuple("0123456789")
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+SIDE = 28
+"""Pixels, of MNIST and Fashion-MNIST."""
+VALIDATION_SHARE = 1 / 6
+"""Of the published training images: 10,000, as many as the test set has."""
+
+Images = NDArray[np.uint8]
+
+_UNSIGNED_BYTES = 0x08
+
+
+def load_fashion(data_dir: Path | None) -> SearchData:
+    return _load_idx("fashion", FASHION_CLASSES, data_dir)
+
+
+def load_mnist(data_dir: Path | None) -> SearchData:
+    return _load_idx("mnist", DIGIT_CLASSES, data_dir)
+
+
+def load_digits(_data_dir: Path | None) -> SearchData:
+    """The 1,797 digits of scikit-learn, 8x8: a fifth sealed, a fifth of the rest validation."""
+    from sklearn import datasets  # late: see `carve`
+
+    raw = datasets.load_digits()
+    images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = raw.target.astype(np.int64)
+    train, validation = carve_sealed(
+        labels,
+        test_share=0.2,
+        validation_share=0.2,
+        class_names=DIGIT_CLASSES,
+        source="scikit-learn's digits",
+    )
+    return _search_data(images, labels, train, validation, DIGIT_CLASSES)
+
+
+def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """The unsigned bytes of an IDX file, gzipped or not, in its own shape.
+
+    The format is described at the foot of LeCun's MNIST page.
+
+    Raises:
+        InputError: damaged, no IDX file of so many dimensions, or not of its declared size.
+    """
+    content = read_content(path)
+    magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+    header_size = 4 + 4 * dimensions
+    if content[:4] != magic or len(content) < header_size:
+        raise InputError(
+            f"{path} is no IDX file of {dimensions} dimension(s): it holds {len(content)} bytes "
+            f"and starts with 0x{content[:4].hex()}, not 0x{magic.hex()}; replace it."
+        )
+    shape = np.frombuffer(content[4:header_size], ">u4").tolist()
+    size = len(content) - header_size
+    if size != math.prod(shape):
+        declared = " x ".join(str(length) for length in shape)
+        raise InputError(
+            f"{path} declares {declared} values but holds {size}: replace it by a whole copy."
+        )
+    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+
+
+def _load_idx(task: str, class_names: tuple[str, ...], data_dir: Path | None) -> SearchData:
+    images_path, labels_path = fetch(task, data_dir)
+    labels = _read_labels(labels_path, n_classes=len(class_names))
+    images = _read_images(images_path)
+    if len(images) != len(labels):
+        raise InputError(
+            f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
+            f"take both files from the same place."
+        )
+    train, validation = carve(
+        labels, VALIDATION_SHARE, class_names=class_names, source=str(labels_path)
+    )
+    return _search_data(images, labels, train, validation, class_names)
+
+
+def _read_images(path: Path) -> Images:
+    images = read_idx(path, dimensions=3)
+    if images.shape[1:] != (SIDE, SIDE):
+        height, width = images.shape[1:]
+        raise InputError(
+            f"{path} holds images of {height}x{width} pixels where {SIDE}x{SIDE} are needed: "
+            f"replace it."
+        )
+    return images[..., np.newaxis]
+
+
+def _read_labels(path: Path, *, n_classes: int) -> Labels:
+    labels = read_idx(path, dimensions=1).astype(np.int64)
+    wrong = np.flatnonzero(labels >= n_classes)
+    if wrong.size:
+        raise InputError(
+            f"{path} has label {labels[wrong[0]]} at row {wrong[0] + 1} where 0 to "
+            f"{n_classes - 1} are meant: correct or replace it."
+        )
+    return labels
+
+
+def _search_data(
+    images: Images,
+    labels: Labels,
+    train: Indices,
+    validation: Indices,
+    class_names: tuple[str, ...],
+) -> SearchData:
+    splits = [Split(images[rows], labels[rows]) for rows in (train, validation)]
+    return SearchData(
+        train=splits[0],
+        validation=splits[1],
+        class_names=class_names,
+        digest=content_digest(*(part for s in splits for part in (s.inputs, s.labels))),
+    )

@@ -1,0 +1,66 @@
+"""Pictures of one trial, as PNG bytes."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+TRAIN, VALIDATION = "#8a8f98", "#1f6feb"
+
+
+def curves(rows: Sequence[dict[str, float]], metrics: Sequence[str]) -> bytes:
+    """Loss, every metric and the seconds per epoch, side by side, over the epochs."""
+    panels = ["loss", *metrics]
+    columns = min(3, len(panels) + 1)
+    lines = -(-(len(panels) + 1) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.0 * lines), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(lines, columns, squeeze=False).flat)
+    epochs = [row["epoch"] for row in rows]
+    for axis, name in zip(axes, panels, strict=False):
+        if f"train_{name}" in rows[0]:
+            train = [row[f"train_{name}"] for row in rows]
+            axis.plot(epochs, train, color=TRAIN, marker=".", label="train")
+        validation = [row[f"val_{name}"] for row in rows]
+        axis.plot(epochs, validation, color=VALIDATION, marker=".", label="validation")
+        axis.set_title(name.replace("_", " "), fontsize=10)
+        axis.legend(frameon=False, fontsize=8)
+    whole = [row for row in rows if row["epoch"].is_integer()]
+    seconds = axes[len(panels)]
+    seconds.bar([row["epoch"] for row in whole], [row["epoch_seconds"] for row in whole],
+                color=TRAIN)  # fmt: skip
+    seconds.set_title("seconds per epoch", fontsize=10)
+    for axis in axes[: len(panels) + 1]:
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[len(panels) + 1 :]:
+        axis.set_axis_off()
+    return _png(figure)
+
+
+def confusion_matrix(matrix: NDArray[np.int64], class_names: Sequence[str]) -> bytes:
+    """True classes in rows; colours are shares of the row, numbers are counts."""
+    size = max(3.5, 0.62 * len(class_names) + 1.6)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axis = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(class_names))
+    axis.set_xticks(ticks, class_names, rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(ticks, class_names, fontsize=8)
+    axis.set_xlabel("predicted", fontsize=9)
+    axis.set_ylabel("true", fontsize=9)
+    for row, column in np.ndindex(*matrix.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axis.text(column, row, str(matrix[row, column]), ha="center", va="center",
+                  fontsize=8, color=colour)  # fmt: skip
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()

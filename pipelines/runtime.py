@@ -1,0 +1,92 @@
+"""TensorFlow set up for one process: threads, precision, determinism. Nothing else does it."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a process computes; fixed at its first use of TensorFlow.
+
+    Attributes:
+        deterministic: Refuse operations whose result depends on the order of threads.
+    """
+
+    threads: int = 1
+    precision: Precision = "float32"
+    deterministic: bool = False
+
+    @property
+    def policy(self) -> str:
+        """Keras' name for the precision: weights stay float32 in both."""
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bfloat16 tiles (AMX), where it doubles the speed."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def best_precision() -> Precision:
+    return "bfloat16" if has_amx() else "float32"
+
+
+def configure(runtime: Runtime) -> None:
+    """Sets TensorFlow up; call it before the process runs its first operation.
+
+    Raises:
+        RuntimeError: TensorFlow already runs with another number of threads.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _no_native_noise():
+        import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
+    tf.get_logger().setLevel("ERROR")
+    if runtime.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _no_native_noise() -> Iterator[None]:
+    """Drops what TensorFlow's libraries print at import, before any log level counts.
+
+    A failing import still shows it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except ImportError:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def fresh_graph(runtime: Runtime, seed: int) -> None:
+    """Frees the last model and seeds the next.
+
+    The order matters: Keras forgets policy and seed when it clears its session.
+    """
+    import keras
+
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(runtime.policy)
+    keras.utils.set_random_seed(seed)

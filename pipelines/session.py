@@ -1,0 +1,301 @@
+"""TrainingSession: a trial being trained, which can advance, be saved and be restored."""
+
+import io
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines import runtime, scoring
+from pipelines.augmentation import augment
+from pipelines.networks import build_network, logits_of
+from pipelines.optimizers import Schedule, WeightAverage, build_optimizer
+from pipelines.runtime import Runtime
+from pipelines.scoring import Probabilities
+from pipelines.splits import SearchData
+from pipelines.tasks import Task
+from spaces.config import Config, Regularization
+
+Row = dict[str, float]
+"""What is known after some training: epoch (a fraction at the first rung), losses, metrics."""
+Stop = Literal["finished", "plateau", "diverged"]
+
+PREDICTION_BATCH = 500
+
+
+class TrainingSession:
+    """One network on its way through the epochs of its config.
+
+    All that decides how training goes on is in `save()`: weights, optimizer, position in the
+    epoch, the running sums of the epoch, and the best weights so far. The order of the data and
+    the augmentation follow from the seed and the step. So a restored session goes on exactly
+    where the saved one stood.
+
+    Raises:
+        InvalidShapeError: the network does not fit on the task's inputs.
+    """
+
+    def __init__(
+        self, task: Task, data: SearchData, config: Config, *, seed: int, how: Runtime
+    ) -> None:
+        started = time.perf_counter()
+        self._task, self._data, self._config, self._seed = task, data, config, seed
+        n_train = len(data.train.labels)
+        self._batch_size = min(config.optimization.batch_size, n_train)
+        self._steps_per_epoch = math.ceil(n_train / self._batch_size)
+        self._step = 0
+        self._sums = np.zeros(3)  # of this epoch so far: loss, right answers, seconds
+        self._best: Row = {}
+        self._best_weights: list[np.ndarray] = []
+        self.stop: Stop | None = None
+
+        runtime.fresh_graph(how, seed)
+        self.model = build_network(config, data.input_shape, len(data.class_names))
+        self._logits = logits_of(self.model)
+        self._schedule = Schedule(config, config.training.epochs * self._steps_per_epoch)
+        self._optimizer = build_optimizer(config, self._schedule)
+        self._optimizer.build(self.model.trainable_variables)
+        self._average = WeightAverage(
+            config.regularization.weight_averaging, self.model.trainable_variables
+        )
+        self._inputs = tf.constant(data.train.inputs)
+        self._labels = tf.constant(data.train.labels)
+        self._validation = tf.constant(data.validation.inputs)
+        self._weights_of_classes = self._class_weights()
+        self._run_steps = tf.function(self._steps, jit_compile=False).get_concrete_function(
+            tf.TensorSpec((self._steps_per_epoch * self._batch_size,), tf.int32),
+            tf.TensorSpec((), tf.int32),
+            tf.TensorSpec((), tf.int32),
+            tf.TensorSpec((), tf.int32),
+        )
+        self._forward = tf.function(
+            self._probabilities,
+            jit_compile=False,
+            input_signature=[tf.TensorSpec((None, *data.input_shape), self._inputs.dtype)],
+        )
+        self.build_seconds = time.perf_counter() - started
+
+    @property
+    def epoch(self) -> float:
+        """Epochs trained, 0 at the start, a fraction inside an epoch."""
+        return self._step / self._steps_per_epoch
+
+    @property
+    def best(self) -> Row:
+        """The row with the best score so far; empty before the first."""
+        return self._best
+
+    def advance(self, until: float, *, seconds: float = math.inf) -> list[Row]:
+        """Trains to epoch `until`, and returns a row for every whole epoch and for the end.
+
+        Ends sooner when training has no more sense (`stop` then says why), or at the first row
+        after so many `seconds`.
+        """
+        deadline = time.perf_counter() + seconds
+        target = min(self._steps_at(until), self._steps_at(self._config.training.epochs))
+        rows: list[Row] = []
+        while self.stop is None and self._step < target:
+            epoch_end = (self._step // self._steps_per_epoch + 1) * self._steps_per_epoch
+            rows.append(self._train_to(min(target, epoch_end)))
+            self._judge(rows[-1])
+            if time.perf_counter() >= deadline:
+                break
+        return rows
+
+    def reached(self, epoch: float) -> bool:
+        return self._step >= self._steps_at(epoch)
+
+    def predict(self) -> Probabilities:
+        """Probabilities of the validation split by the best weights so far."""
+        with self._best_in_place():
+            return self._predict_validation()
+
+    @contextmanager
+    def _best_in_place(self) -> Iterator[None]:
+        current = self.model.get_weights()
+        self.model.set_weights(self._best_weights or current)
+        try:
+            yield
+        finally:
+            self.model.set_weights(current)
+
+    def model_file(self) -> bytes:
+        """A `.keras` file with the best weights, without the training's precision or penalties."""
+        keras.config.set_dtype_policy("float32")
+        plain = self._config.model_copy(update={"regularization": Regularization()})
+        model = build_network(plain, self._data.input_shape, len(self._data.class_names))
+        model.set_weights(self._best_weights)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.keras")
+            model.save(path)
+            return path.read_bytes()
+
+    def summary(self) -> str:
+        lines: list[str] = []
+        self.model.summary(line_length=78, print_fn=lines.append)
+        return "\n".join(lines) + "\n"
+
+    def save(self) -> bytes:
+        state = {
+            "step": self._step,
+            "sums": self._sums.tolist(),
+            "best": self._best,
+            "stop": self.stop,
+        }
+        arrays = {
+            **_numbered("state", [variable.numpy() for variable in self._variables()]),
+            **_numbered("best", self._best_weights),
+        }
+        buffer = io.BytesIO()
+        arrays["meta"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Puts this session, newly made from the same config, where `checkpoint` was saved."""
+        with np.load(io.BytesIO(checkpoint)) as arrays:
+            state = json.loads(arrays["meta"].tobytes())
+            for number, variable in enumerate(self._variables()):
+                variable.assign(arrays[f"state_{number}"])
+            count = sum(name.startswith("best_") for name in arrays.files)
+            self._best_weights = [arrays[f"best_{number}"] for number in range(count)]
+        self._step, self._best, self.stop = state["step"], state["best"], state["stop"]
+        self._sums = np.array(state["sums"])
+
+    def _variables(self) -> list[keras.Variable]:
+        """All that training changes, the states of the dropout's random numbers included."""
+        return [*self.model.variables, *self._optimizer.variables, *self._average.means]
+
+    def _steps_at(self, epoch: float) -> int:
+        return max(1, round(epoch * self._steps_per_epoch))
+
+    def _train_to(self, step: int) -> Row:
+        started = time.perf_counter()
+        epoch = self._step // self._steps_per_epoch
+        first = self._step - epoch * self._steps_per_epoch
+        last = step - epoch * self._steps_per_epoch
+        loss, right = self._run_steps(
+            tf.constant(self._order(epoch)),
+            tf.constant(first),
+            tf.constant(last),
+            tf.constant(epoch),
+        )
+        self._sums[:2] += float(loss), float(right)
+        self._step = step
+        with self._average.in_place():
+            validation = scoring.score(
+                self._data.validation.labels,
+                self._predict_validation(),
+                ("loss", *self._task.metrics),
+            )
+        self._sums[2] += time.perf_counter() - started
+        row = {
+            "epoch": self.epoch,
+            "train_loss": self._sums[0] / last,
+            "train_accuracy": self._sums[1] / (last * self._batch_size),
+            **{f"val_{name}": value for name, value in validation.items()},
+            "learning_rate": self._schedule.at(step - 1),
+            "epoch_seconds": self._sums[2],
+        }
+        if last == self._steps_per_epoch:
+            self._sums[:] = 0
+        return {name: float(value) for name, value in row.items()}
+
+    def _judge(self, row: Row) -> None:
+        goal, training = self._task.goal, self._config.training
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
+            self.stop = "diverged"
+            return
+        score = row[goal.metric]
+        margin = training.min_delta if goal.mode == "max" else -training.min_delta
+        if not self._best or goal.better(score, self._best[goal.metric] + margin):
+            self._best = row
+            with self._average.in_place():
+                self._best_weights = self.model.get_weights()
+        if self._step >= self._steps_at(training.epochs):
+            self.stop = "finished"
+        elif training.patience and row["epoch"] - self._best["epoch"] >= training.patience:
+            self.stop = "plateau"
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Every training row once, shuffled; the last batch is filled from the start."""
+        n_train = len(self._data.train.labels)
+        order = np.random.default_rng([self._seed, epoch]).permutation(n_train)
+        return np.resize(order, self._steps_per_epoch * self._batch_size).astype(np.int32)
+
+    def _steps(
+        self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor, epoch: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Many steps in one call: Python is left once a row, not once a batch."""
+        loss_sum, right_sum = tf.constant(0.0), tf.constant(0.0)
+        for step in tf.range(first, last):
+            rows = tf.slice(order, [step * self._batch_size], [self._batch_size])
+            inputs = tf.cast(tf.gather(self._inputs, rows), tf.float32)
+            labels = tf.gather(self._labels, rows)
+            if len(self._data.input_shape) == 3:
+                seed = tf.stack([self._seed, epoch * self._steps_per_epoch + step])
+                inputs = augment(inputs, self._config.augmentation, seed)
+            loss, right = self._train_step(inputs, labels)
+            loss_sum += loss
+            right_sum += right
+        return loss_sum, right_sum
+
+    def _train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self._logits(inputs, training=True)
+            losses = self._losses(labels, logits)
+            if self._weights_of_classes is not None:
+                losses *= tf.gather(self._weights_of_classes, labels)
+            loss = tf.reduce_mean(losses)
+            total = tf.add_n([loss, *self.model.losses])
+        self._optimizer.apply(tape.gradient(total, variables), variables)
+        self._average.update(self._optimizer.iterations)
+        return total, tf.reduce_sum(tf.cast(self._right(labels, logits), tf.float32))
+
+    def _losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        smoothing = self._config.regularization.label_smoothing
+        if logits.shape[-1] == 1:
+            target = tf.cast(labels, tf.float32) * (1 - smoothing) + smoothing / 2
+            return tf.nn.sigmoid_cross_entropy_with_logits(target, logits[:, 0])
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        classes = logits.shape[-1]
+        target = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+        return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+
+    @staticmethod
+    def _right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        if logits.shape[-1] == 1:
+            return (logits[:, 0] > 0) == (labels == 1)
+        return tf.argmax(logits, axis=1) == labels
+
+    def _class_weights(self) -> tf.Tensor | None:
+        if self._config.regularization.class_weight == "none":
+            return None
+        counts = np.bincount(self._data.train.labels, minlength=len(self._data.class_names))
+        return tf.constant(counts.sum() / (len(counts) * counts), tf.float32)
+
+    def _probabilities(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.model(tf.cast(inputs, tf.float32), training=False)
+
+    def _predict_validation(self) -> Probabilities:
+        inputs = self._validation
+        return np.concatenate(
+            [
+                self._forward(inputs[start : start + PREDICTION_BATCH]).numpy()
+                for start in range(0, len(inputs), PREDICTION_BATCH)
+            ]
+        )
+
+
+def _numbered(name: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{name}_{number}": array for number, array in enumerate(arrays)}

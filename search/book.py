@@ -1,0 +1,202 @@
+"""TrialBook: all that must be written down when something happens to a trial. The one writer."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipelines.segment import Cause, SegmentResult
+from pipelines.tasks import Task
+from search import study as studies
+from search.active import Active
+from search.checkpoints import Checkpoints
+from search.settings import Settings
+from search.study import Record, State
+from spaces.config import Training
+from spaces.space import Space
+
+
+class TrialLog(Protocol):
+    """Where people look at trials. It may fail without harm: the study is the record."""
+
+    def begin(self, number: int, record: Record) -> str:
+        """Opens the trial's run, or goes on with `record.run_id`; returns the run's id."""
+
+    def progress(self, record: Record, rows: list[dict[str, float]]) -> None: ...
+
+    def end(self, record: Record, artifacts: dict[str, bytes]) -> bool:
+        """Closes the run; whether all of it is stored."""
+
+    def best_so_far(self, score: float, n_finished: int) -> None: ...
+
+
+class TrialBook:
+    """Trials as the study, the checkpoints and the log hold them.
+
+    The order of writing is the promise: first the study, then the log. What the log misses can
+    be made again from the study and the checkpoint.
+
+    Attributes:
+        counts: Ended trials of the whole study by state.
+        best: Number and record of the best completed trial.
+        n_ended_here: Trials that ended since this book was opened.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        space: Space,
+        study: optuna.Study,
+        settings: Settings,
+        training: Training,
+        log: TrialLog,
+    ) -> None:
+        self._goal, self._first_rung = task.goal, task.first_rung
+        self._space, self._study, self._training, self._log = space, study, training, log
+        self._seed = settings.seed
+        self._checkpoints = Checkpoints(settings.runs_dir, study.study_name)
+        self.counts: dict[State, int] = {"completed": 0, "pruned": 0, "failed": 0}
+        self.best: tuple[int, Record] | None = None
+        self.n_ended_here = 0
+
+    @property
+    def n_finished(self) -> int:
+        return sum(self.counts.values())
+
+    def take_up(self) -> list[Active]:
+        """Counts the ended trials; returns those that a former search left undone.
+
+        They are trials whose training is not over, and ended ones whose artifacts are missing.
+        """
+        undone = []
+        for stored in self._study.get_trials(deepcopy=False):
+            record = studies.read(stored)
+            if stored.state == TrialState.RUNNING:
+                undone.append(self._adopt(stored, record))
+            elif record is not None:
+                self._count(stored.number, record)
+                if self._checkpoints.holds(stored.number):
+                    undone.append(self._adopt(stored, record))
+        return undone
+
+    def ask(self) -> Active:
+        """The trial that the sampler wants next."""
+        return self._new(self._study.ask())
+
+    def opened(self, active: Active) -> None:
+        """Writes down that the trial is in work, and shows it to people."""
+        self._write(active)
+        run_id = self._log.begin(active.number, active.record)
+        if run_id != active.record.run_id:
+            active.record = replace(active.record, run_id=run_id)
+            self._write(active)
+
+    def reopened(self, active: Active) -> None:
+        """As `opened`, for a trial that has ended and cannot be written to."""
+        active.record = replace(
+            active.record, run_id=self._log.begin(active.number, active.record)
+        )
+
+    def trained(self, active: Active, result: SegmentResult) -> None:
+        """Takes a segment's result in, and ends the trial where it is over."""
+        record, active.checkpoint = active.record, result.checkpoint
+        active.record = record = replace(
+            record,
+            epoch=result.rows[-1]["epoch"],
+            rung=record.rung + result.reached,
+            rows=[*record.rows, *result.rows],
+            best=result.best,
+            summary=result.summary or record.summary,
+            n_parameters=result.n_parameters,
+            worker_seconds=record.worker_seconds + result.total_seconds,
+            train_seconds=record.train_seconds + result.train_seconds,
+        )
+        epoch = f"{record.epoch:.2g}"
+        if result.stop == "diverged":
+            self.failed(active, "diverged", f"the loss was no number at epoch {epoch}")
+        elif result.stop == "plateau":
+            patience = self._training.patience
+            self._end(active, "completed", f"early stopping: no better for {patience} epochs")
+        elif result.stop == "finished":
+            self._end(active, "completed", "all epochs trained")
+        elif result.reached and self._falls_behind(active):
+            self._end(active, "pruned", f"not in the best third at epoch {epoch}")
+        else:
+            self._write(active)
+            self._checkpoints.save(active.number, result.checkpoint)
+        self._log.progress(active.record, result.rows)
+
+    def failed(self, active: Active, cause: Cause, message: str) -> None:
+        """Ends the trial; all but a crash is told as infeasible, which teaches the sampler."""
+        if cause != "crashed":
+            active.trial.set_constraint(cause, 1.0)
+        self._end(active, "failed", message, cause)
+
+    def interrupted(self, active: Active) -> None:
+        """Leaves the trial as it is, to be taken up by the next search."""
+        if not active.record.ended:
+            active.record = replace(active.record, state="interrupted")
+            self._write(active)
+        self._log.end(active.record, {})
+
+    def closed(self, active: Active, artifacts: dict[str, bytes]) -> None:
+        """The trial is done with, but for a log that cannot be reached."""
+        if self._log.end(active.record, artifacts):
+            self._checkpoints.delete(active.number)
+
+    def _adopt(self, stored: FrozenTrial, record: Record | None) -> Active:
+        trial = optuna.Trial(self._study, stored._trial_id)
+        if record is None:  # the coordinator died between asking and writing
+            return self._new(trial)
+        checkpoint = self._checkpoints.load(stored.number)
+        if not record.ended:
+            record = replace(record, state="running")
+            if checkpoint is None:
+                record = replace(record, epoch=0.0, rung=0, rows=[], best={})
+        return Active(trial, record.parsed_config(), record, checkpoint)
+
+    def _new(self, trial: optuna.Trial) -> Active:
+        config = self._space.sample(trial, self._training)
+        record = Record(
+            config=config.model_dump(mode="json", exclude_none=True),
+            seed=studies.seed_of(self._seed, trial.number),
+            preset=trial.user_attrs.get("preset", ""),
+        )
+        return Active(trial, config, record)
+
+    def _falls_behind(self, active: Active) -> bool:
+        step = studies.step_of(active.record.epoch, self._first_rung)
+        active.trial.report(active.record.best[self._goal.metric], step)
+        return active.trial.should_prune()
+
+    def _end(self, active: Active, state: State, note: str, cause: str = "") -> None:
+        active.record = replace(active.record, state=state, note=note, cause=cause)
+        # A file means that artifacts are missing: a crash from here on loses nothing.
+        kept = active.checkpoint if state == "completed" else None
+        self._checkpoints.save(active.number, kept or b"")
+        self._write(active)
+        score = active.record.best[self._goal.metric] if state == "completed" else None
+        self._study.tell(active.trial, score, state=_told(state, cause))
+        self._count(active.number, active.record)
+        self.n_ended_here += 1
+        if self.best is not None:
+            self._log.best_so_far(self.best[1].best[self._goal.metric], self.n_finished)
+
+    def _write(self, active: Active) -> None:
+        studies.write(self._study, active.trial, active.record)
+
+    def _count(self, number: int, record: Record) -> None:
+        self.counts[record.state] += 1
+        metric = self._goal.metric
+        if record.state == "completed" and (
+            self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric])
+        ):
+            self.best = (number, record)
+
+
+def _told(state: State, cause: str) -> TrialState:
+    """Optuna's state: what failed for its config counts as the worst of the pruned ones."""
+    if state == "completed":
+        return TrialState.COMPLETE
+    return TrialState.FAIL if cause == "crashed" else TrialState.PRUNED

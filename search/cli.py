@@ -1,0 +1,326 @@
+"""The command line: `hpsearch`, or `python -m search`.
+
+The modules that do the work are imported inside the commands: `--help` and wrong options are
+answered at once, without numpy, Optuna, MLflow or TensorFlow.
+"""
+
+import enum
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    import rich.console
+
+    import pipelines.runtime
+    import pipelines.tasks
+
+app = typer.Typer(
+    help="Hyperparameter search for Keras networks.\n\n"
+    "Example: hpsearch search fashion --budget 30m",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class PrecisionOption(enum.StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class FormatOption(enum.StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Task = Annotated[
+    str, typer.Argument(help="churn, mnist or fashion; digits, iris or xor need no files.")
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Databases, artifacts and checkpoints.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="HPSEARCH_DATA_DIR", help="Where the data files are."),
+]
+Storage = Annotated[str | None, typer.Option("--storage", help="URL of another Optuna storage.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
+Precision = Annotated[
+    PrecisionOption,
+    typer.Option("--precision", help="auto: bfloat16 where the CPU has AMX."),
+]
+Study = Annotated[
+    str | None, typer.Option("--study", help="A study by name, not the one used last.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUES...",
+        help="Narrows the space: --set optimizer=adam learning_rate=1e-4..1e-2 units_1=64,128",
+    ),
+]
+# `--set a=1 b=2`: what follows the first value reaches us as further arguments.
+More = Annotated[list[str], typer.Argument(hidden=True)]
+
+
+@app.command()
+def search(
+    task: Task = "digits",
+    more: More = [],  # noqa: B006 - typer copies it
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    trials: Annotated[int, typer.Option(help="Finished trials, earlier ones included.")] = 50,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for this call: 90s, 30m, 1h30m.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Training processes; one a core by default.")
+    ] = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    presets: Annotated[bool, typer.Option(help="Try the tutorials' models first.")] = True,
+    precision: Precision = PrecisionOption.auto,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same study with many workers; slower.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(help="A trial silent for so long has failed.")] = "15m",
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("mlruns"),
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Search the space of a task; the same command again goes on where it stopped.
+
+    Example: hpsearch search fashion --budget 30m --set optimizer=adam,adamw
+    """
+    from search.settings import Settings, available_cores, parse_duration
+
+    settings = Settings(
+        trials=trials,
+        budget_seconds=None if budget is None else parse_duration("--budget", budget),
+        workers=available_cores() if workers is None else workers,
+        seed=seed,
+        epochs=epochs,
+        presets=presets,
+        precision=_precision(precision),
+        deterministic=deterministic,
+        timeout_seconds=parse_duration("--timeout", timeout),
+        data_dir=data_dir,
+        runs_dir=runs_dir,
+        storage=storage,
+        tracking_uri=tracking_uri,
+    )
+    found = _find_task(task)
+    space = found.space.narrow([*overrides, *more])
+
+    from search.coordinator import BrokenSearchError
+    from search.run import run_search
+
+    try:
+        ended = run_search(found, space, settings, _console(), _command())
+    except BrokenSearchError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("Left at once; the same command goes on from what is stored.", 130)
+    if not ended:
+        raise typer.Exit(130)
+
+
+@app.command()
+def train(
+    task: Task,
+    preset: Annotated[
+        str | None, typer.Option(help="A model of the tutorials: see `hpsearch presets`.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A config in YAML or JSON, as `export` writes it.")
+    ] = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    precision: Precision = PrecisionOption.auto,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("mlruns"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Train one preset or config file, and log it as a run of its own.
+
+    Example: hpsearch train mnist --preset mnist_conv_net
+    """
+    from search.settings import Settings
+    from spaces.config import Config
+    from spaces.errors import InputError
+    from spaces.presets import find_preset
+
+    settings = Settings(
+        seed=seed,
+        precision=_precision(precision),
+        data_dir=data_dir,
+        runs_dir=runs_dir,
+        tracking_uri=tracking_uri,
+    )
+    found = _find_task(task)
+    if preset is not None and config is None:
+        name, chosen = preset, find_preset(task, preset).config
+    elif config is not None and preset is None:
+        name, chosen = config.stem, Config.from_file(config)
+    else:
+        raise InputError(f"`hpsearch train {task}` needs either --preset NAME or --config FILE.")
+    if epochs is not None:
+        chosen = chosen.with_epochs(epochs)
+
+    from search.train import TrainingFailedError, run_training
+
+    try:
+        run_training(found, chosen, name, settings, _console(), _command())
+    except TrainingFailedError as error:
+        _fail(str(error), 1)
+
+
+@app.command()
+def space(task: Task, more: More = [], overrides: Overrides = []) -> None:  # noqa: B006
+    """Print what may vary for a task, and what each hyperparameter does.
+
+    Example: hpsearch space fashion
+    """
+    from search.tables import space_table
+    from spaces.spaces import find_space
+
+    _console().print(space_table(find_space(task).narrow([*overrides, *more])))
+
+
+@app.command()
+def presets(task: Task) -> None:
+    """List the tutorials' models for a task, with what their authors reported.
+
+    Example: hpsearch presets mnist
+    """
+    from search.tables import presets_table
+    from spaces.spaces import find_space
+
+    _console().print(presets_table(find_space(task)))
+
+
+@app.command()
+def leaderboard(
+    task: Task,
+    study: Study = None,
+    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 10,
+    output: Annotated[FormatOption, typer.Option("--format")] = FormatOption.table,
+    runs_dir: RunsDir = Path("mlruns"),
+    storage: Storage = None,
+) -> None:
+    """Show the best trials of a task's study.
+
+    Example: hpsearch leaderboard fashion --format csv > best.csv
+    """
+    from search import results
+    from search.settings import Settings
+    from search.study import find_study
+
+    _find_task(task)
+    found = find_study(Settings(runs_dir=runs_dir, storage=storage), task, study)
+    best = results.leaders(found, top)
+    if output is FormatOption.table:
+        _console().print(results.leaderboard_table(found, best))
+    else:
+        write = results.as_json if output is FormatOption.json else results.as_csv
+        typer.echo(write(results.leaderboard_rows(best)))
+
+
+@app.command()
+def export(
+    task: Task,
+    study: Study = None,
+    exports_dir: Annotated[Path, typer.Option(help="Parent of the folder <task>/.")] = Path(
+        "exports"
+    ),
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("mlruns"),
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write the best trial's config, model and scores to exports/<task>/.
+
+    Example: hpsearch export fashion
+    """
+    from search import results
+    from search.settings import Settings
+    from search.study import find_study
+
+    found = _find_task(task)
+    settings = Settings(
+        data_dir=data_dir, runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri
+    )
+    folder = results.export(found, settings, find_study(settings, task, study), exports_dir)
+    for path in sorted(folder.iterdir()):
+        typer.echo(path)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    runs_dir: RunsDir = Path("mlruns"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Open the MLflow UI on this machine, with every study and trial.
+
+    Example: hpsearch ui --port 5001
+    """
+    import os
+    import subprocess
+
+    from search.tracking import ui_command
+
+    command, environment = ui_command(runs_dir, tracking_uri, port)
+    typer.echo(f"MLflow at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.")
+    raise typer.Exit(subprocess.call(command, env={**os.environ, **environment}))
+
+
+def main() -> None:
+    """Runs the command line; bad input ends in one sentence and status 2."""
+    from spaces.errors import InputError
+
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"hpsearch: {message}", file=sys.stderr)  # noqa: T201 - this is the command line
+    sys.exit(code)
+
+
+def _find_task(name: str) -> "pipelines.tasks.Task":
+    from pipelines.tasks import find_task
+
+    return find_task(name)
+
+
+def _precision(option: PrecisionOption) -> "pipelines.runtime.Precision":
+    from pipelines.runtime import best_precision
+
+    if option is PrecisionOption.auto:
+        return best_precision()
+    return "bfloat16" if option is PrecisionOption.bfloat16 else "float32"
+
+
+def _console() -> "rich.console.Console":
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _command() -> str:
+    return shlex.join(["hpsearch", *sys.argv[1:]])

@@ -1,0 +1,123 @@
+"""What a study found: the leaderboard, and the export of its best trial."""
+
+import csv
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import optuna
+from rich.table import Table
+
+from pipelines.tasks import Task
+from search import study as studies
+from search.settings import Settings
+from search.study import Record
+from search.tracking import Tracker
+from search.trial_log import end_metrics, trial_name
+from spaces.errors import InputError
+
+
+def leaders(study: optuna.Study, top: int) -> list[tuple[int, Record]]:
+    """The best completed trials, best first.
+
+    Raises:
+        InputError: none has completed.
+    """
+    found = studies.best_first(study, ("completed",))
+    if not found:
+        raise InputError(
+            f"No trial of {study.study_name} has completed yet: run"
+            f" `hpsearch search {study.user_attrs['task']}` for longer."
+        )
+    return found[:top]
+
+
+def leaderboard_table(study: optuna.Study, found: list[tuple[int, Record]]) -> Table:
+    metric = study.user_attrs["metric"]
+    table = Table(title=study.study_name, title_justify="left", box=None, padding=(0, 1))
+    for name in ("", "trial", metric, "epoch", "weights", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("config")
+    for rank, (number, record) in enumerate(found, 1):
+        table.add_row(
+            str(rank),
+            trial_name(number),
+            f"{record.best[metric]:.4f}",
+            f"{record.best['epoch']:.3g}",
+            f"{record.n_parameters:,}",
+            f"{record.train_seconds:.0f}",
+            record.parsed_config().title() + (f" [{record.preset}]" if record.preset else ""),
+        )
+    return table
+
+
+def leaderboard_rows(found: list[tuple[int, Record]]) -> list[dict[str, object]]:
+    """A flat dict a trial: rank, scores, costs and every parameter."""
+    return [
+        {
+            "rank": rank,
+            "trial": number,
+            "preset": record.preset,
+            "seed": record.seed,
+            **end_metrics(record),
+            **record.parsed_config().parameters(),
+        }
+        for rank, (number, record) in enumerate(found, 1)
+    ]
+
+
+def as_json(rows: list[dict[str, object]]) -> str:
+    return json.dumps(rows, indent=2)
+
+
+def as_csv(rows: list[dict[str, object]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Path) -> Path:
+    """Writes config, model and scores of the best trial to `exports_dir/<task>/`.
+
+    The folder is replaced as a whole, once all of it is there.
+
+    Raises:
+        InputError: no trial has completed, or its model is not in MLflow.
+    """
+    ((number, record),) = leaders(study, 1)
+    tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
+    folder = exports_dir / task.name
+    exports_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=exports_dir, prefix=f".{task.name}-") as temporary:
+        new = Path(temporary, "new")
+        new.mkdir()
+        tracker.download(record.run_id, "model.keras", new)
+        new.joinpath("config.yaml").write_text(record.parsed_config().to_yaml())
+        content = {
+            "task": task.name,
+            "study": study.study_name,
+            "trial": number,
+            "run_id": record.run_id,
+            "seed": record.seed,
+            "data_digest": study.user_attrs["data_digest"],
+            **end_metrics(record),
+        }
+        new.joinpath("scores.json").write_text(json.dumps(content, indent=2) + "\n")
+        _save_preprocessor(task, settings, new)
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        new.rename(folder)
+    return folder
+
+
+def _save_preprocessor(task: Task, settings: Settings, folder: Path) -> None:
+    """What turns raw rows into the model's input, for tasks that have such a thing."""
+    preprocessor = task.load(settings.data_dir).preprocessor
+    if preprocessor is not None:
+        import joblib  # scikit-learn's own way to save its objects
+
+        joblib.dump(preprocessor, folder / "preprocessor.joblib")

@@ -1,0 +1,149 @@
+"""One search from its settings to its end: the walk of DESIGN.md, in order."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import optuna
+from rich.console import Console
+
+from pipelines.runtime import Runtime
+from pipelines.segment import prepare
+from pipelines.splits import SearchData
+from pipelines.tasks import Task
+from search import study as studies
+from search.coordinator import Coordinator
+from search.engine import DaskEngine, local_engine
+from search.settings import Settings
+from search.study import State
+from search.tracking import DatasetInfo, Tracker, TrackingError
+from search.trial_log import MlflowTrialLog, git_commit
+from search.view import SearchView, beginning, ending
+from spaces.presets import presets_of
+from spaces.space import Space
+
+
+def run_search(
+    task: Task, space: Space, settings: Settings, console: Console, command: str
+) -> bool:
+    """Searches, going on with what is stored; whether it was left to end by itself.
+
+    Args:
+        command: What the user typed, for the record.
+
+    Raises:
+        InputError: data, storage or MLflow cannot be used.
+        BrokenSearchError: one trial after the other crashes.
+    """
+    training = task.training_for(settings.epochs)
+    data = task.load(settings.data_dir)
+    study = studies.open_study(settings, task, space, training, data.digest)
+    fresh = not study.get_trials(deepcopy=False)
+    if settings.presets:
+        studies.enqueue_presets(
+            study, space, {preset.name: preset.config for preset in presets_of(task.name)}
+        )
+    for line in beginning(task, data, study, settings, training, fresh=fresh):
+        console.print(line, soft_wrap=True)
+    view = SearchView(console, task.goal.metric)
+    with (
+        local_engine(settings.workers) as engine,
+        _parent_run(task, study, settings, data, engine, console, command) as log,
+    ):
+        coordinator = Coordinator(
+            task,
+            space,
+            study,
+            engine,
+            settings,
+            training=training,
+            data_digest=data.digest,
+            log=log,
+            view=view,
+        )
+        with _stop_on_signals(coordinator, console), view.live():
+            coordinator.run()
+    for result in ending(coordinator):
+        console.print(result, soft_wrap=True)
+    return not coordinator.stopped
+
+
+def dataset_info(task: Task, data: SearchData) -> DatasetInfo:
+    return DatasetInfo(
+        name=task.name,
+        digest=data.digest,
+        n_train=len(data.train.labels),
+        n_validation=len(data.validation.labels),
+        shape=data.input_shape,
+        n_classes=task.n_classes,
+    )
+
+
+def run_tags(settings: Settings, digest: str) -> dict[str, str]:
+    """Tags of every run, by which its result can be traced to its causes."""
+    tags = {"precision": settings.precision, "data_digest": digest}
+    commit = git_commit()
+    return {**tags, "git_commit": commit} if commit else tags
+
+
+@contextlib.contextmanager
+def _parent_run(
+    task: Task,
+    study: optuna.Study,
+    settings: Settings,
+    data: SearchData,
+    engine: DaskEngine,
+    console: Console,
+    command: str,
+) -> Iterator[MlflowTrialLog]:
+    """The study's run in MLflow, closed as what it was: finished, or interrupted."""
+    # The workers import TensorFlow while MLflow is imported here.
+    how = Runtime(1, settings.precision, settings.deterministic)
+    for _ in range(engine.n_workers):
+        engine.submit(prepare, task.name, settings.data_dir, how, near=None)
+    tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
+    dataset, tags = dataset_info(task, data), run_tags(settings, data.digest)
+    parent_id = tracker.open_study(
+        task.name,
+        study.study_name,
+        parameters={
+            "trials": settings.trials,
+            "budget_seconds": settings.budget_seconds,
+            "workers": settings.workers,
+            "seed": settings.seed,
+            "epochs": task.training_for(settings.epochs).epochs,
+        },
+        tags=tags,
+        dataset=dataset,
+        goal_metric=task.goal.metric,
+        command=command,
+        seed=settings.seed,
+    )
+    state: State = "interrupted"
+    try:
+        yield MlflowTrialLog(
+            tracker, parent_id, dataset, tags, lambda text: console.print(text, style="yellow")
+        )
+        state = "completed"
+    finally:
+        with contextlib.suppress(TrackingError):  # the trial log has said so already
+            tracker.close_study(parent_id, state, {})
+
+
+@contextlib.contextmanager
+def _stop_on_signals(coordinator: Coordinator, console: Console) -> Iterator[None]:
+    """The first Ctrl-C ends the search in order, the second at once."""
+
+    def handle(_: int, __: FrameType | None) -> None:
+        if coordinator.stopped:
+            raise KeyboardInterrupt
+        coordinator.stop()
+        console.print("Stopping: closing what is open. Ctrl-C again to leave at once.")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,76 @@
+"""Settings: how a search behaves. Never sampled, and no part of a config."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.runtime import Precision
+from spaces.errors import InputError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a search is told beside its task and space.
+
+    Attributes:
+        trials: Total number of finished trials that the study goes on to.
+        budget_seconds: Wall time of this call; None means as long as the trials take.
+        epochs: Longest training of a trial; None means the task's own.
+        timeout_seconds: A worker silent for longer is restarted, its trial failed.
+        runs_dir: Where the databases, artifacts and checkpoints live.
+        storage: URL of another Optuna storage than the one in `runs_dir`.
+        tracking_uri: Another MLflow than the one in `runs_dir`.
+    """
+
+    trials: int = 50
+    budget_seconds: float | None = None
+    workers: int = 1
+    seed: int = 0
+    epochs: int | None = None
+    presets: bool = True
+    precision: Precision = "float32"
+    deterministic: bool = False
+    timeout_seconds: float = 900.0
+    data_dir: Path | None = None
+    runs_dir: Path = Path("mlruns")
+    storage: str | None = None
+    tracking_uri: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("--trials", self.trials, 1)
+        _at_least("--workers", self.workers, 1)
+        _at_least("--seed", self.seed, 0)
+        if self.epochs is not None:
+            _at_least("--epochs", self.epochs, 1)
+        if self.timeout_seconds <= 0:
+            raise InputError(f"--timeout must be longer than 0, got {self.timeout_seconds:g}s.")
+
+
+def parse_duration(option: str, text: str) -> float:
+    """Seconds in `90s`, `30m`, `1.5h` or `1h30m`.
+
+    Raises:
+        InputError: unreadable, or nothing.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text.strip().lower())
+    if not parts or "".join(a + b for a, b in parts) != text.strip().lower():
+        raise InputError(f"{option} needs a time such as 90s, 30m or 1h30m, got '{text}'.")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise InputError(f"{option} must be longer than 0, got '{text}'.")
+    return seconds
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which a container may have limited."""
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{option} must be at least {least}, got {value}.")

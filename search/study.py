@@ -1,0 +1,237 @@
+"""The Optuna side: storage, sampler, pruner, and what the study remembers of each trial."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import optuna
+import sqlalchemy
+from optuna.trial import FrozenTrial
+
+from pipelines.tasks import Task
+from search.settings import Settings
+from spaces.config import Config, Training
+from spaces.errors import InputError
+from spaces.space import Space
+
+State = Literal["running", "completed", "pruned", "failed", "interrupted"]
+REDUCTION = 3
+"""One trial in three goes on from a rung to the next."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a trial, kept in the study after each of its segments.
+
+    The study alone is enough to resume a trial and to log it to MLflow again.
+
+    Attributes:
+        epoch: Where its checkpoint stands.
+        rung: Index of the rung that it is on its way to.
+        rows: One an evaluation: epoch, losses, metrics.
+        cause: Of a failure.
+        note: One sentence on why it ended.
+        worker_seconds: All that workers spent on it.
+        train_seconds: The part of it in training and validation.
+    """
+
+    config: dict[str, object]
+    seed: int
+    state: State = "running"
+    run_id: str = ""
+    preset: str = ""
+    epoch: float = 0.0
+    rung: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    summary: str = ""
+    n_parameters: int = 0
+    crashes: int = 0
+    cause: str = ""
+    note: str = ""
+    worker_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in ("running", "interrupted")
+
+    def parsed_config(self) -> Config:
+        return Config.model_validate(self.config)
+
+
+class ReseededTPE(optuna.samplers.TPESampler):
+    """TPE whose draws depend on the seed and the trial's number alone.
+
+    So a resumed study goes on as an uninterrupted one would have. Uses private attributes of
+    Optuna 5.0, which a test watches.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._seed = seed
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        states = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
+        self._rng.rng.seed(int(states[0]))
+        self._random_sampler._rng.rng.seed(int(states[1]))
+        super().before_trial(study, trial)
+
+
+def rungs(first: float, epochs: int) -> list[float]:
+    """Epochs at which a trial must be good enough to go on, and the last epoch."""
+    levels = []
+    level = first
+    while level < epochs - 1e-9:
+        levels.append(level)
+        level *= REDUCTION
+    return [*levels, float(epochs)]
+
+
+def step_of(epoch: float, first_rung: float) -> int:
+    """The whole number under which Optuna holds a score: first rungs trained."""
+    return max(1, round(epoch / first_rung))
+
+
+def study_name(task: Task, space: Space, training: Training, digest: str, seed: int) -> str:
+    """Changes with all that makes scores incomparable or draws invalid."""
+    content = [space.fingerprint(), training.model_dump(), digest, task.goal.metric, seed]
+    text = json.dumps(content, sort_keys=True)
+    return f"{task.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def open_storage(runs_dir: Path, url: str | None) -> optuna.storages.BaseStorage:
+    """The storage that `url` names, or the SQLite file in `runs_dir`.
+
+    Raises:
+        InputError: no answer, no such kind of database, or one of another Optuna's layout.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if url is None:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        path = (runs_dir / "optuna.db").resolve()
+        address = f"sqlite:///{path}"
+    else:
+        address = url
+    try:
+        if not address.startswith("sqlite"):
+            return optuna.storages.get_storage(address)
+        storage = optuna.storages.RDBStorage(
+            address, engine_kwargs={"connect_args": {"timeout": 60}}
+        )
+        _write_ahead(storage)
+        return optuna.storages.get_storage(storage)
+    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"Cannot use the Optuna storage {address}: {reason}"
+            f" Check --storage, or move the file away to start anew."
+        ) from error
+
+
+def open_study(
+    settings: Settings, task: Task, space: Space, training: Training, digest: str
+) -> optuna.Study:
+    """The study of exactly this space, data and seed: a stored one or a new one."""
+    study = optuna.create_study(
+        study_name=study_name(task, space, training, digest, settings.seed),
+        storage=open_storage(settings.runs_dir, settings.storage),
+        direction=task.goal.direction,
+        sampler=ReseededTPE(settings.seed),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=1, reduction_factor=REDUCTION, min_early_stopping_rate=0
+        ),
+        load_if_exists=True,
+    )
+    if "task" not in study.user_attrs:
+        study.set_user_attr("metric", task.goal.metric)
+        study.set_user_attr("data_digest", digest)
+        study.set_user_attr("task", task.name)
+    return study
+
+
+def find_study(settings: Settings, task: str, name: str | None) -> optuna.Study:
+    """The named study of a task, or the one that was worked on last.
+
+    Raises:
+        InputError: there is none.
+    """
+    if settings.storage is None and not (settings.runs_dir / "optuna.db").exists():
+        raise _no_study(task, f"there is no {settings.runs_dir}/optuna.db")
+    storage = open_storage(settings.runs_dir, settings.storage)
+    summaries = [
+        summary
+        for summary in optuna.get_all_study_summaries(storage)
+        if summary.user_attrs.get("task") == task
+    ]
+    names = [summary.study_name for summary in summaries]
+    if name is not None and name not in names:
+        raise InputError(
+            f"There is no study '{name}' of {task}. Choose from: {', '.join(names) or 'none yet'}."
+        )
+    if not names:
+        raise _no_study(task, "none is stored yet")
+    studies = [optuna.load_study(study_name=each, storage=storage) for each in names]
+    return max(studies, key=_last_touched) if name is None else studies[names.index(name)]
+
+
+def read(trial: FrozenTrial) -> Record | None:
+    """What the study remembers of a trial; None if it was never sent to a worker."""
+    content = trial.user_attrs.get("record")
+    return Record(**content) if content else None
+
+
+def write(study: optuna.Study, trial: optuna.Trial, record: Record) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, "record", asdict(record))
+
+
+def seed_of(study_seed: int, number: int) -> int:
+    """A trial's own seed, the same whenever and wherever it runs."""
+    state = np.random.SeedSequence([study_seed, number]).generate_state(1)
+    return int(state[0]) & 0x7FFFFFFF
+
+
+def enqueue_presets(study: optuna.Study, space: Space, configs: Mapping[str, Config]) -> int:
+    """Puts the configs that lie in the space first in line, once a study; returns how many."""
+    if study.get_trials(deepcopy=False):
+        return 0
+    fitting = {name: config for name, config in configs.items() if space.contains(config)}
+    for name, config in fitting.items():
+        study.enqueue_trial(space.encode(config), user_attrs={"preset": name})
+    return len(fitting)
+
+
+def best_first(study: optuna.Study, states: Sequence[State]) -> list[tuple[int, Record]]:
+    """Number and record of the trials in one of `states` that have a score, best first."""
+    metric = study.user_attrs["metric"]
+    sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    pairs = [(trial.number, read(trial)) for trial in study.get_trials(deepcopy=False)]
+    scored = [(n, record) for n, record in pairs if record and record.best]
+    chosen = [(n, record) for n, record in scored if record.state in states]
+    return sorted(chosen, key=lambda pair: (sign * pair[1].best[metric], pair[0]))
+
+
+def _write_ahead(storage: optuna.storages.RDBStorage) -> None:
+    """Readers (a dashboard, `leaderboard`) and the one writer do not wait for each other."""
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def _pragmas(connection: object, _: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined] # sqlite3's, by SQLAlchemy
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    storage.engine.dispose()  # the constructor has already opened a connection without them
+
+
+def _last_touched(study: optuna.Study) -> float:
+    times = [t.datetime_start for t in study.get_trials(deepcopy=False) if t.datetime_start]
+    return max((time.timestamp() for time in times), default=0.0)
+
+
+def _no_study(task: str, why: str) -> InputError:
+    return InputError(f"There is no study of {task} ({why}): run `hpsearch search {task}` first.")

@@ -1,0 +1,340 @@
+"""The MLflow view of studies and trials: nothing else in the project knows MLflow."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search import tracking_entities as entities
+from search.study import State
+from search.tracking_entities import DatasetInfo
+from search.tracking_store import Store, first_line, locate, open_client, ui_command
+from spaces.domains import Value
+from spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = ["DatasetInfo", "Tracker", "TrackingError", "ui_command"]
+
+STATUS: dict[State, str] = {
+    "completed": "FINISHED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "running": "RUNNING",
+}
+"""MLflow has no status for pruned or interrupted; the tag `state` tells them apart."""
+
+METRICS_PER_BATCH = 1000
+
+
+class TrackingError(RuntimeError):
+    """MLflow failed during a search, which can go on without it."""
+
+
+@dataclass(frozen=True)
+class _Study:
+    name: str
+    experiment_id: str
+
+
+@contextlib.contextmanager
+def _tracking_errors() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    # OSError: a full disk under the artifacts, and what `requests` raises.
+    except (MlflowException, OSError) as error:
+        raise TrackingError(f"MLflow: {first_line(error)}.") from error
+
+
+class Tracker:
+    """Writes studies and trials to MLflow; run ids are plain strings. For one thread.
+
+    Every method may raise TrackingError, after which the tracker can still be used.
+    """
+
+    def __init__(self, client: "MlflowClient", store: Store) -> None:
+        self._client = client
+        self._store = store
+        self._studies: dict[str, _Study] = {}
+        self._last_epochs: dict[str, float] = {}
+
+    @classmethod
+    def open(cls, runs_dir: Path, tracking_uri: str | None) -> "Tracker":
+        """Opens `tracking_uri`, else MLFLOW_TRACKING_URI, else `runs_dir/mlflow.db`.
+
+        Raises:
+            InputError: the place cannot be read, does not answer or is of another version.
+        """
+        store = locate(runs_dir, tracking_uri)
+        return cls(open_client(store), store)
+
+    @_tracking_errors()
+    def open_study(
+        self,
+        task: str,
+        study: str,
+        *,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+        goal_metric: str,
+        command: str,
+        seed: int | None = None,
+    ) -> str:
+        """The parent run of a study, set running again if it is there already.
+
+        A resumed study keeps the parameters that it began with; those that changed since stand
+        in the tag `resumed_with`.
+
+        Args:
+            goal_metric: Its name in the rows of `log_epochs`.
+
+        Raises:
+            InputError: the folder of the runs was moved since.
+        """
+        experiment_id = self._experiment(task, goal_metric)
+        every = {
+            "stage": "study",
+            "study": study,
+            "command": command,
+            **tags,
+        }
+        found = self._client.search_runs(
+            [experiment_id],
+            f"tags.`stage` = 'study' and tags.`study` = '{study}'",
+            max_results=1,
+        )
+        if found:
+            run_id = self._reopen(found[0], every, parameters)
+        else:
+            # Not on a resume: a user may have written more into it since.
+            every["mlflow.note.content"] = entities.note(task, command, goal_metric, dataset, seed)
+            run_id = self._create(experiment_id, study, every, parameters, dataset)
+        self._studies[run_id] = _Study(study, experiment_id)
+        return run_id
+
+    @_tracking_errors()
+    def open_trial(
+        self,
+        parent_id: str,
+        *,
+        name: str,
+        number: int,
+        parameters: Mapping[str, Value],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+        run_id: str | None = None,
+    ) -> str:
+        """A child run; with `run_id` that run goes on, or a new one if it was deleted."""
+        study = self._studies[parent_id]
+        every = {
+            "mlflow.parentRunId": parent_id,
+            "stage": "trial",
+            "study": study.name,
+            "trial": str(number),
+            **tags,
+        }
+        run = self._existing(run_id) if run_id else None
+        if run is None:
+            return self._create(study.experiment_id, name, every, parameters, dataset)
+        return self._reopen(run, every, parameters)
+
+    @_tracking_errors()
+    def open_single(
+        self,
+        task: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Value],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+    ) -> str:
+        """A run of its own, for one configuration that is trained outside of any study."""
+        every = {"stage": "train", **tags}
+        return self._create(self._experiment(task, None), name, every, parameters, dataset)
+
+    @_tracking_errors()
+    def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Logs rows of metrics, each with its `epoch`, in one go.
+
+        An epoch that the run has already is skipped: a segment that is trained again after a
+        crash repeats it.
+        """
+        last = self._last_epochs.get(run_id, -1.0)
+        fresh = [row for row in rows if row["epoch"] > last]
+        if not fresh:
+            return
+        metrics = [
+            metric
+            for row in fresh
+            for metric in entities.metrics(
+                {k: v for k, v in row.items() if k != "epoch"}, row["epoch"]
+            )
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        self._last_epochs[run_id] = max(row["epoch"] for row in fresh)
+
+    @_tracking_errors()
+    def close_trial(
+        self,
+        run_id: str,
+        *,
+        state: State,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, bytes],
+    ) -> None:
+        """Ends a run with its final `metrics`, also where an artifact cannot be sent.
+
+        Args:
+            artifacts: Relative path -> content.
+        """
+        self._last_epochs.pop(run_id, None)
+        try:
+            self._client.log_batch(
+                run_id,
+                metrics=entities.metrics(metrics, 0),
+                tags=entities.tags({**tags, "state": state}),
+            )
+            self._send(run_id, artifacts)
+        finally:
+            self._client.set_terminated(run_id, STATUS[state])
+
+    @_tracking_errors()
+    def log_study(self, parent_id: str, metrics: Mapping[str, float], step: int) -> None:
+        self._client.log_batch(parent_id, metrics=entities.metrics(metrics, step))
+
+    @_tracking_errors()
+    def close_study(self, parent_id: str, state: State, tags: Mapping[str, str]) -> None:
+        try:
+            self._client.log_batch(parent_id, tags=entities.tags({**tags, "state": state}))
+        finally:
+            self._client.set_terminated(parent_id, STATUS[state])
+
+    @_tracking_errors()
+    def unfinished_trials(self, parent_id: str) -> dict[int, str]:
+        """Trial number -> run id of the children that no one has closed, as after a crash."""
+        experiment_id = self._studies[parent_id].experiment_id
+        query = f"tags.mlflow.parentRunId = '{parent_id}' and attributes.status = 'RUNNING'"
+        found: dict[int, str] = {}
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([experiment_id], query, page_token=token)
+            newest_first = {int(run.data.tags["trial"]): run.info.run_id for run in page}
+            found = newest_first | found
+            token = page.token
+            if not token:
+                return found
+
+    @_tracking_errors()
+    def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
+        """Copies an artifact under the folder `destination` and returns where it lies there.
+
+        Raises:
+            InputError: the run has no such artifact.
+        """
+        folder = artifact_path.rpartition("/")[0] or None
+        run = self._existing(run_id)
+        if run is None or artifact_path not in {
+            file.path for file in self._client.list_artifacts(run_id, folder)
+        }:
+            raise InputError(
+                f"The run {run_id} in MLflow has no artifact '{artifact_path}': it was deleted, "
+                f"or the trial ended before it was written; choose another trial."
+            )
+        destination.mkdir(parents=True, exist_ok=True)
+        return Path(self._client.download_artifacts(run_id, artifact_path, str(destination)))
+
+    def _experiment(self, task: str, goal_metric: str | None) -> str:
+        """The experiment of a task; one that was deleted comes back, as its study goes on too."""
+        found = self._client.get_experiment_by_name(task)
+        if found is None:
+            experiment_id = self._client.create_experiment(task, self._store.artifacts)
+        else:
+            experiment_id = found.experiment_id
+            self._check_place(task, found.artifact_location)
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(experiment_id)
+        if goal_metric:
+            # The metric that the UI draws first.
+            tag = "mlflow.experiment.primaryMetric.name"
+            self._client.set_experiment_tag(experiment_id, tag, f"best_{goal_metric}")
+        return experiment_id
+
+    def _check_place(self, task: str, location: str) -> None:
+        """MLflow stores absolute paths: in a folder that was moved it would write to the old."""
+        expected = self._store.artifacts or ""
+        if self._store.own and not location.startswith(expected):
+            raise InputError(
+                f"The MLflow experiment '{task}' keeps its files in {location}, but its database "
+                f"now lies beside {expected}: move the folder back, or name a new one."
+            )
+
+    def _existing(self, run_id: str) -> "Run | None":
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return run if run.info.lifecycle_stage == "active" else None
+
+    def _create(
+        self,
+        experiment_id: str,
+        name: str,
+        tags: Mapping[str, str],
+        parameters: Mapping[str, object],
+        dataset: DatasetInfo,
+    ) -> str:
+        source = {"mlflow.source.name": "hpsearch", "mlflow.user": entities.user()}
+        every = {**source, "state": "running", **tags}
+        run = self._client.create_run(
+            experiment_id, run_name=name, tags={tag.key: tag.value for tag in entities.tags(every)}
+        )
+        run_id: str = run.info.run_id
+        self._client.log_batch(run_id, params=entities.params(parameters))
+        self._client.log_inputs(run_id, entities.dataset_inputs(dataset))
+        return run_id
+
+    def _reopen(
+        self, run: "Run", tags: Mapping[str, str], parameters: Mapping[str, object]
+    ) -> str:
+        """Sets a run running again. MLflow forbids changing a parameter: see `open_study`."""
+        run_id: str = run.info.run_id
+        known = run.data.params
+        new = {name: value for name, value in parameters.items() if name not in known}
+        changed = [
+            f"{name}={value}"
+            for name, value in parameters.items()
+            if name in known and known[name] != str(value)
+        ]
+        every = {**tags, "state": "running"}
+        if changed:
+            every["resumed_with"] = ", ".join(changed)
+        self._client.update_run(run_id, "RUNNING")
+        self._client.log_batch(run_id, params=entities.params(new), tags=entities.tags(every))
+        curves = [name for name in run.data.metrics if not name.startswith("best_")]
+        points = [m for name in curves for m in self._client.get_metric_history(run_id, name)]
+        self._last_epochs[run_id] = max((point.step for point in points), default=-1)
+        return run_id
+
+    def _send(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
+        if not artifacts:
+            return
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as folder:
+            for name, content in artifacts.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self._client.log_artifacts(run_id, folder)

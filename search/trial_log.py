@@ -1,0 +1,136 @@
+"""The trials of one study as MLflow runs: how they are named, tagged and what files they get."""
+
+import csv
+import io
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from search.study import Record
+from search.tracking import DatasetInfo, Tracker, TrackingError
+
+T = TypeVar("T")
+Row = Mapping[str, float]
+NO_SCORE = ("learning_rate", "epoch_seconds")
+
+
+class MlflowTrialLog:
+    """Writes trials as children of their study's run.
+
+    When MLflow fails it is left alone for the rest of the search, with one warning. What was
+    not logged is logged when the study is resumed, from what Optuna's storage holds.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        parent_id: str,
+        dataset: DatasetInfo,
+        tags: Mapping[str, str],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._tracker, self._parent_id, self._dataset = tracker, parent_id, dataset
+        self._tags, self._warn = tags, warn
+        self._down = False
+        self._left_open = self._attempt(lambda: tracker.unfinished_trials(parent_id)) or {}
+
+    def begin(self, number: int, record: Record) -> str:
+        config = record.parsed_config()
+        tags = {**self._tags, "seed": str(record.seed)}
+        if record.preset:
+            tags["preset"] = record.preset
+        opened = self._attempt(
+            lambda: self._tracker.open_trial(
+                self._parent_id,
+                name=f"{trial_name(number)} {config.title()}",
+                number=number,
+                parameters=config.parameters(),
+                tags=tags,
+                dataset=self._dataset,
+                run_id=record.run_id or self._left_open.get(number),
+            )
+        )
+        return opened or record.run_id
+
+    def progress(self, record: Record, rows: Sequence[Row]) -> None:
+        if record.run_id:
+            self._attempt(lambda: self._tracker.log_epochs(record.run_id, rows))
+
+    def end(self, record: Record, artifacts: Mapping[str, bytes]) -> bool:
+        if not record.run_id:
+            return False
+
+        def close() -> bool:
+            self._tracker.log_epochs(record.run_id, record.rows)
+            self._tracker.close_trial(
+                record.run_id,
+                state=record.state,
+                metrics=end_metrics(record),
+                tags=end_tags(record),
+                artifacts={**written(record), **artifacts},
+            )
+            return True
+
+        return bool(self._attempt(close))
+
+    def best_so_far(self, score: float, n_finished: int) -> None:
+        """Draws the search's own curve on the parent run."""
+        self._attempt(
+            lambda: self._tracker.log_study(self._parent_id, {"best_so_far": score}, n_finished)
+        )
+
+    def _attempt(self, call: Callable[[], T]) -> T | None:
+        if self._down:
+            return None
+        try:
+            return call()
+        except TrackingError as error:
+            self._down = True
+            self._warn(
+                f"{error} The search goes on without MLflow; what it misses is logged when you"
+                " run the same command again."
+            )
+            return None
+
+
+def trial_name(number: int) -> str:
+    return f"t{number:03d}"
+
+
+def end_metrics(record: Record) -> dict[str, float]:
+    """The best row as `best_*`, and what the trial cost."""
+    best = {f"best_{name}": record.best[name] for name in record.best if name not in NO_SCORE}
+    return {
+        **best,
+        "n_parameters": float(record.n_parameters),
+        "worker_seconds": record.worker_seconds,
+        "train_seconds": record.train_seconds,
+    }
+
+
+def end_tags(record: Record) -> dict[str, str]:
+    tags = {"stop_reason": record.note, "stop_epoch": f"{record.epoch:g}"}
+    return {**tags, "cause": record.cause} if record.cause else tags
+
+
+def written(record: Record) -> dict[str, bytes]:
+    """The text artifacts, which need no worker."""
+    files = {"config.yaml": record.parsed_config().to_yaml(), "model_summary.txt": record.summary}
+    if record.rows:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(record.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(record.rows)
+        files["history.csv"] = text.getvalue()
+    return {name: content.encode() for name, content in files.items() if content}
+
+
+def git_commit() -> str:
+    """The commit that the current folder stands at; empty outside of git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

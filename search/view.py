@@ -1,0 +1,193 @@
+"""What the user sees of a running search: a line a trial, and on a terminal a live table."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import optuna
+from optuna.trial import TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.splits import SearchData
+from pipelines.tasks import Task
+from search.active import Active
+from search.coordinator import Coordinator
+from search.settings import Settings
+from search.study import Record
+from search.study import rungs as rungs_of
+from search.trial_log import trial_name
+from spaces.config import Training
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLOURS = {"completed": "green", "pruned": "dim", "failed": "red"}
+_SPARK_WIDTH = 16
+
+
+class SearchView:
+    """Prints every trial that ends; `live` adds what goes on at the moment."""
+
+    def __init__(self, console: Console, metric: str) -> None:
+        self._console, self._metric = console, metric
+        self._live: Live | None = None
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def update(self, coordinator: Coordinator) -> None:
+        if self._live:
+            self._live.update(self._panel(coordinator), refresh=True)
+
+    def ended(self, number: int, record: Record) -> None:
+        self._console.print(ended_line(number, record, self._metric), soft_wrap=True)
+
+    def _panel(self, coordinator: Coordinator) -> Group:
+        table = Table(box=None, padding=(0, 1), header_style="dim", expand=False)
+        table.add_column("trial", no_wrap=True)
+        table.add_column("config", no_wrap=True, max_width=28)
+        table.add_column("epoch", no_wrap=True, justify="right")
+        table.add_column(self._metric.removeprefix("val_"), no_wrap=True, justify="right")
+        table.add_column("so far", no_wrap=True)
+        for active in coordinator.active.values():
+            table.add_row(*self._row(active))
+        return Group(Text(), table, Text(), *status(coordinator))
+
+    def _row(self, active: Active) -> tuple[str, ...]:
+        record = active.record
+        scores = [row[self._metric] for row in record.rows]
+        epoch = f"{record.epoch:.3g}/{active.config.training.epochs}"
+        doing = epoch if active.training else "saving"
+        best = f"{record.best[self._metric]:.4f}" if record.best else ""
+        name = trial_name(active.number)
+        return name, active.config.title(), doing, best, sparkline(scores[-_SPARK_WIDTH:])
+
+
+def ended_line(number: int, record: Record, metric: str) -> Text:
+    score = f"{record.best[metric]:.4f}" if record.best else "   -  "
+    what = f"{record.state} ({record.cause})" if record.cause else record.state
+    line = Text(f"{trial_name(number)} ")
+    line.append(f"{what:<10}", style=_COLOURS.get(record.state, ""))
+    line.append(f" {score} at epoch {record.epoch:<4.2g} {record.parsed_config().title()}")
+    if record.preset:
+        line.append(f" [{record.preset}]", style="dim")
+    if record.cause:
+        line.append(f": {record.note}", style="dim")
+    return line
+
+
+def beginning(
+    task: Task,
+    data: SearchData,
+    study: optuna.Study,
+    settings: Settings,
+    training: Training,
+    *,
+    fresh: bool,
+) -> list[str]:
+    """What is about to happen, before anything takes time."""
+    trials = study.get_trials(deepcopy=False)
+    finished = sum(trial.state.is_finished() for trial in trials)
+    left = sum(trial.state == TrialState.RUNNING for trial in trials)
+    waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+    rungs = ", ".join(f"{rung:.2g}" for rung in rungs_of(task.first_rung, training.epochs)[:-1])
+    at_most = (
+        f", {_clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
+    )
+    goal = (
+        f"{task.title}: {len(data.train.labels):,} rows to train on,"
+        f" {len(data.validation.labels):,} to validate; looking for the best {task.goal.metric}."
+    )
+    plan = (
+        f"Study {study.study_name}: up to {settings.trials} trials of at most"
+        f" {training.epochs} epochs, judged at {rungs};"
+        f" {settings.workers} workers, {settings.precision}{at_most}."
+    )
+    lines = [goal, plan]
+    if not fresh:
+        lines.append(f"It goes on: {finished} trials are finished, {left} are taken up again.")
+    elif waiting:
+        lines.append(f"{waiting} presets go first.")
+    return lines
+
+
+def ending(coordinator: Coordinator) -> list[Text | str]:
+    """What came of it, and what to do next."""
+    task = coordinator.task.name
+    share = coordinator.train_seconds / max(coordinator.elapsed * coordinator.n_workers, 1e-9)
+    what = "Stopped" if coordinator.stopped else "Done"
+    first = (
+        f"{what} after {_clock_text(coordinator.elapsed)}: {_counts(coordinator)};"
+        f" workers spent {share:.0%} of the time training."
+    )
+    lines: list[Text | str] = [first, best_line(coordinator)]
+    if coordinator.n_unfinished:
+        left = coordinator.n_unfinished
+        lines.append(f"{left} trials are unfinished: the same command goes on with them.")
+    if coordinator.book.best is not None:
+        lines.append(f"Next: hpsearch leaderboard {task}, hpsearch export {task}, hpsearch ui")
+    return lines
+
+
+def status(coordinator: Coordinator) -> list[Text]:
+    """Two lines: how far the search is, and the best so far."""
+    busy = sum(active.job is not None for active in coordinator.active.values())
+    first = (
+        f"{_counts(coordinator)}, {_clock_text(coordinator.elapsed)}{_end_time(coordinator)},"
+        f" {min(busy, coordinator.n_workers)}/{coordinator.n_workers} busy"
+    )
+    return [Text(first, style="dim"), best_line(coordinator)]
+
+
+def best_line(coordinator: Coordinator) -> Text:
+    if coordinator.book.best is None:
+        return Text("no trial has completed yet", style="dim")
+    number, record = coordinator.book.best
+    metric = coordinator.task.goal.metric
+    title = record.parsed_config().title()
+    return Text(f"best {metric} {record.best[metric]:.4f} by {trial_name(number)} {title}")
+
+
+def seconds_left(coordinator: Coordinator) -> float | None:
+    """An estimate from the trials so far; None before the first has ended."""
+    settings = coordinator.settings
+    estimates = []
+    if settings.budget_seconds is not None:
+        estimates.append(settings.budget_seconds - coordinator.elapsed)
+    if coordinator.book.n_ended_here:
+        open_trials = settings.trials - coordinator.book.n_finished
+        estimates.append(coordinator.elapsed / coordinator.book.n_ended_here * open_trials)
+    return max(0.0, min(estimates)) if estimates else None
+
+
+def sparkline(values: Sequence[float]) -> str:
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    span = high - low or 1.0
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
+
+
+def _counts(coordinator: Coordinator) -> str:
+    counts = ", ".join(f"{n} {state}" for state, n in coordinator.book.counts.items() if n)
+    of = f"{coordinator.book.n_finished} of {coordinator.settings.trials} trials"
+    return f"{of} ({counts})" if counts else of
+
+
+def _end_time(coordinator: Coordinator) -> str:
+    left = seconds_left(coordinator)
+    if left is None:
+        return ""
+    end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left)
+    return f", ends about {end:%H:%M}"
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""What may vary: domains, configs, presets, and one space a task. No TensorFlow, no Optuna."""
