@@ -1,7 +1,9 @@
 # The front door. Every target sets up what it needs by itself; see `make help`.
 
 TASK ?= digits
-PYTHON ?= python3.11
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$name && break; done)
 VENV := .venv
 HPSEARCH := $(VENV)/bin/hpsearch
 
@@ -19,8 +21,9 @@ help: ## list the targets
 setup: $(VENV)/ready ## make the virtual environment; the other targets do it by themselves
 
 $(VENV)/ready: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || \
-		{ echo "Python 3.11 is needed, and $(PYTHON) is not found: install it, or name it with PYTHON=..."; exit 2; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found: install one, or name it" \
+		"with PYTHON=/path/to/python."; exit 2; }
+	@echo "Setting up $(VENV)/ once; this takes a few minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .

@@ -37,17 +37,18 @@ def _transform(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -
     slant = tf.tan(draws[1] * math.radians(augmentation.shear))
     scale_x = 1 + draws[2] * augmentation.zoom
     scale_y = 1 + draws[3] * augmentation.zoom
-    move_x = draws[4] * augmentation.shift * side
-    move_y = draws[5] * augmentation.shift * side
     cos, sin = tf.cos(angle), tf.sin(angle)
     a, b = scale_x * cos, scale_x * (slant * cos - sin)
     c, d = scale_y * sin, scale_y * (slant * sin + cos)
     centre = (side - 1) / 2
+    to_x = centre + draws[4] * augmentation.shift * side
+    to_y = centre + draws[5] * augmentation.shift * side
     zero = tf.zeros_like(a)
+    # TensorFlow asks where each pixel of the new image comes from: (to_x, to_y) from the centre.
     matrix = tf.stack(
         [
-            a, b, centre - a * centre - b * centre + move_x,
-            c, d, centre - c * centre - d * centre + move_y,
+            a, b, centre - a * to_x - b * to_y,
+            c, d, centre - c * to_x - d * to_y,
             zero, zero,
         ],
         axis=1,
@@ -75,7 +76,7 @@ def _erase(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     height = tf.minimum(tf.sqrt(area * ratio), 1.0) * side
     width = tf.minimum(tf.sqrt(area / ratio), 1.0) * side
     top, left = draws[2] * (side - height), draws[3] * (side - width)
-    pixel = tf.range(side, dtype="float32")[None, :]
+    pixel = tf.range(side, dtype="float32")[None, :] + 0.5  # its middle: else row 0 is spared
     rows = (pixel >= top) & (pixel < top + height)
     columns = (pixel >= left) & (pixel < left + width)
     blank = rows[:, :, None] & columns[:, None, :] & (draws[4] < probability)[:, :, None]

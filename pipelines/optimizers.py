@@ -67,9 +67,11 @@ class WeightAverage:
         last = [variable.numpy() for variable in self._variables]
         for variable, mean in zip(self._variables, self.means, strict=True):
             variable.assign(mean)
-        yield
-        for variable, value in zip(self._variables, last, strict=True):
-            variable.assign(value)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, last, strict=True):
+                variable.assign(value)
 
 
 def build_optimizer(config: Config, schedule: Schedule) -> keras.optimizers.Optimizer:

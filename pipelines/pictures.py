@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 TRAIN, VALIDATION = "#8a8f98", "#1f6feb"
@@ -26,14 +27,17 @@ def curves(rows: Sequence[dict[str, float]], metrics: Sequence[str]) -> bytes:
         validation = [row[f"val_{name}"] for row in rows]
         axis.plot(epochs, validation, color=VALIDATION, marker=".", label="validation")
         axis.set_title(name.replace("_", " "), fontsize=10)
-        axis.legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8)
     whole = [row for row in rows if row["epoch"].is_integer()]
     seconds = axes[len(panels)]
     seconds.bar([row["epoch"] for row in whole], [row["epoch_seconds"] for row in whole],
                 color=TRAIN)  # fmt: skip
+    seconds.set_ylim(bottom=0)
     seconds.set_title("seconds per epoch", fontsize=10)
     for axis in axes[: len(panels) + 1]:
         axis.set_xlabel("epoch", fontsize=8)
+        axis.set_xlim(0, max(1.0, epochs[-1]) + 0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[len(panels) + 1 :]:
@@ -49,7 +53,8 @@ def confusion_matrix(matrix: NDArray[np.int64], class_names: Sequence[str]) -> b
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))
-    axis.set_xticks(ticks, class_names, rotation=45, ha="right", fontsize=8)
+    turn, anchor = (45, "right") if len(class_names) > 4 else (0, "center")
+    axis.set_xticks(ticks, class_names, rotation=turn, ha=anchor, fontsize=8)
     axis.set_yticks(ticks, class_names, fontsize=8)
     axis.set_xlabel("predicted", fontsize=9)
     axis.set_ylabel("true", fontsize=9)

@@ -58,7 +58,7 @@ class TrainingSession:
         self.stop: Stop | None = None
 
         runtime.fresh_graph(how, seed)
-        self.model = build_network(config, data.input_shape, len(data.class_names))
+        self.model = build_network(config, data.input_shape, len(data.class_names), seed)
         self._logits = logits_of(self.model)
         self._schedule = Schedule(config, config.training.epochs * self._steps_per_epoch)
         self._optimizer = build_optimizer(config, self._schedule)
@@ -81,6 +81,7 @@ class TrainingSession:
             jit_compile=False,
             input_signature=[tf.TensorSpec((None, *data.input_shape), self._inputs.dtype)],
         )
+        self._compile()
         self.build_seconds = time.perf_counter() - started
 
     @property
@@ -169,6 +170,12 @@ class TrainingSession:
             self._best_weights = [arrays[f"best_{number}"] for number in range(count)]
         self._step, self._best, self.stop = state["step"], state["best"], state["stop"]
         self._sums = np.array(state["sums"])
+
+    def _compile(self) -> None:
+        """Runs no step and one prediction: else the first epoch would pay for the preparation."""
+        nothing = tf.constant(0)
+        self._run_steps(tf.constant(self._order(0)), nothing, nothing, nothing)
+        self._forward(self._validation[:1])
 
     def _variables(self) -> list[keras.Variable]:
         """All that training changes, the states of the dropout's random numbers included."""

@@ -74,6 +74,8 @@ class TrialBook:
             record = studies.read(stored)
             if stored.state == TrialState.RUNNING:
                 undone.append(self._adopt(stored, record))
+                if undone[-1].record.ended:  # the coordinator died before it could tell
+                    self._settle(undone[-1])
             elif record is not None:
                 self._count(stored.number, record)
                 if self._checkpoints.holds(stored.number):
@@ -86,24 +88,24 @@ class TrialBook:
 
     def opened(self, active: Active) -> None:
         """Writes down that the trial is in work, and shows it to people."""
-        self._write(active)
-        run_id = self._log.begin(active.number, active.record)
-        if run_id != active.record.run_id:
-            active.record = replace(active.record, run_id=run_id)
+        if not active.record.ended:
             self._write(active)
-
-    def reopened(self, active: Active) -> None:
-        """As `opened`, for a trial that has ended and cannot be written to."""
-        active.record = replace(
-            active.record, run_id=self._log.begin(active.number, active.record)
-        )
+        run_id = self._log.begin(active.number, active.record)
+        if run_id == active.record.run_id:
+            return
+        active.record = replace(active.record, run_id=run_id)
+        if active.record.ended:
+            studies.write_run(self._study, active.number, run_id)
+        else:
+            self._write(active)
 
     def trained(self, active: Active, result: SegmentResult) -> None:
         """Takes a segment's result in, and ends the trial where it is over."""
         record, active.checkpoint = active.record, result.checkpoint
         active.record = record = replace(
             record,
-            epoch=result.rows[-1]["epoch"],
+            # No rows: with few steps an epoch two rungs can stand at the same step.
+            epoch=result.rows[-1]["epoch"] if result.rows else record.epoch,
             rung=record.rung + result.reached,
             rows=[*record.rows, *result.rows],
             best=result.best,
@@ -123,14 +125,10 @@ class TrialBook:
         elif result.reached and self._falls_behind(active):
             self._end(active, "pruned", f"not in the best third at epoch {epoch}")
         else:
-            self._write(active)
-            self._checkpoints.save(active.number, result.checkpoint)
+            self._store(active)
         self._log.progress(active.record, result.rows)
 
     def failed(self, active: Active, cause: Cause, message: str) -> None:
-        """Ends the trial; all but a crash is told as infeasible, which teaches the sampler."""
-        if cause != "crashed":
-            active.trial.set_constraint(cause, 1.0)
         self._end(active, "failed", message, cause)
 
     def interrupted(self, active: Active) -> None:
@@ -149,7 +147,8 @@ class TrialBook:
         trial = optuna.Trial(self._study, stored._trial_id)
         if record is None:  # the coordinator died between asking and writing
             return self._new(trial)
-        checkpoint = self._checkpoints.load(stored.number)
+        record = replace(record, run_id=studies.run_of(self._study, stored.number, record))
+        checkpoint = self._checkpoints.load(stored.number, record.epoch)
         if not record.ended:
             record = replace(record, state="running")
             if checkpoint is None:
@@ -167,21 +166,33 @@ class TrialBook:
 
     def _falls_behind(self, active: Active) -> bool:
         step = studies.step_of(active.record.epoch, self._first_rung)
-        active.trial.report(active.record.best[self._goal.metric], step)
+        studies.report(active.trial, active.record.best[self._goal.metric], step)
         return active.trial.should_prune()
 
     def _end(self, active: Active, state: State, note: str, cause: str = "") -> None:
         active.record = replace(active.record, state=state, note=note, cause=cause)
-        # A file means that artifacts are missing: a crash from here on loses nothing.
-        kept = active.checkpoint if state == "completed" else None
-        self._checkpoints.save(active.number, kept or b"")
-        self._write(active)
-        score = active.record.best[self._goal.metric] if state == "completed" else None
-        self._study.tell(active.trial, score, state=_told(state, cause))
-        self._count(active.number, active.record)
+        self._store(active)
+        self._settle(active)
         self.n_ended_here += 1
         if self.best is not None:
             self._log.best_so_far(self.best[1].best[self._goal.metric], self.n_finished)
+
+    def _store(self, active: Active) -> None:
+        """Writes the checkpoint, then the record that names it: a crash leaves a fitting pair.
+
+        For an ended trial the file means that its artifacts are missing.
+        """
+        number, record = active.number, active.record
+        if record.state in ("running", "completed"):
+            self._checkpoints.save(number, record.epoch, active.checkpoint or b"")
+        else:
+            self._checkpoints.mark(number, record.epoch)
+        self._write(active)
+        self._checkpoints.keep_only(number, record.epoch)
+
+    def _settle(self, active: Active) -> None:
+        studies.tell(self._study, active.trial, active.record)
+        self._count(active.number, active.record)
 
     def _write(self, active: Active) -> None:
         studies.write(self._study, active.trial, active.record)
@@ -193,10 +204,3 @@ class TrialBook:
             self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric])
         ):
             self.best = (number, record)
-
-
-def _told(state: State, cause: str) -> TrialState:
-    """Optuna's state: what failed for its config counts as the worst of the pruned ones."""
-    if state == "completed":
-        return TrialState.COMPLETE
-    return TrialState.FAIL if cause == "crashed" else TrialState.PRUNED

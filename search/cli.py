@@ -100,7 +100,9 @@ def search(
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Search the space of a task; the same command again goes on where it stopped.
+    """Search a task's space, or go on with a search.
+
+    The same command again goes on where it stopped.
 
     Example: hpsearch search fashion --budget 30m --set optimizer=adam,adamw
     """
@@ -153,7 +155,9 @@ def train(
     runs_dir: RunsDir = Path("mlruns"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Train one preset or config file, and log it as a run of its own.
+    """Train one preset or config file.
+
+    It is logged as a run of its own, without a study.
 
     Example: hpsearch train mnist --preset mnist_conv_net
     """
@@ -189,26 +193,28 @@ def train(
 
 @app.command()
 def space(task: Task, more: More = [], overrides: Overrides = []) -> None:  # noqa: B006
-    """Print what may vary for a task, and what each hyperparameter does.
+    """Print what may vary for a task.
+
+    Every hyperparameter with its range and what it does.
 
     Example: hpsearch space fashion
     """
-    from search.tables import space_table
+    from search.tables import space_text
     from spaces.spaces import find_space
 
-    _console().print(space_table(find_space(task).narrow([*overrides, *more])))
+    _console().print(space_text(find_space(task).narrow([*overrides, *more])))
 
 
 @app.command()
 def presets(task: Task) -> None:
-    """List the tutorials' models for a task, with what their authors reported.
+    """List the tutorials' models for a task.
 
     Example: hpsearch presets mnist
     """
-    from search.tables import presets_table
+    from search.tables import presets_text
     from spaces.spaces import find_space
 
-    _console().print(presets_table(find_space(task)))
+    _console().print(presets_text(find_space(task)))
 
 
 @app.command()
@@ -220,7 +226,7 @@ def leaderboard(
     runs_dir: RunsDir = Path("mlruns"),
     storage: Storage = None,
 ) -> None:
-    """Show the best trials of a task's study.
+    """Show the best trials of a study.
 
     Example: hpsearch leaderboard fashion --format csv > best.csv
     """
@@ -250,7 +256,7 @@ def export(
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Write the best trial's config, model and scores to exports/<task>/.
+    """Write the best config and model to exports/.
 
     Example: hpsearch export fashion
     """
@@ -273,7 +279,7 @@ def ui(
     runs_dir: RunsDir = Path("mlruns"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Open the MLflow UI on this machine, with every study and trial.
+    """Open the MLflow UI with every study and trial.
 
     Example: hpsearch ui --port 5001
     """

@@ -82,7 +82,9 @@ class Coordinator:
         self._started = clock()
         self._crashes_in_a_row = 0
         self._waiting: deque[Active] = deque()
+        self._unstored: deque[Active] = deque()
         self._arrived: list[Active] = []
+        self._freed: list[Job] = []
         self.active: dict[int, Active] = {}
         self.train_seconds = 0.0
         self.stopped = False
@@ -98,7 +100,8 @@ class Coordinator:
     @property
     def n_unfinished(self) -> int:
         """Trials that the same command would go on with."""
-        return len(self._waiting) + sum(not a.record.ended for a in self.active.values())
+        n_open = len(self._waiting) + sum(not a.record.ended for a in self.active.values())
+        return min(n_open, max(0, self.settings.trials - self.book.n_finished))
 
     def stop(self) -> None:
         """Ends the search at the next tick; what is in work stays resumable."""
@@ -111,7 +114,8 @@ class Coordinator:
             BrokenSearchError: one trial after the other crashes.
         """
         try:
-            self._take_up()
+            for active in self.book.take_up():
+                (self._unstored if active.record.ended else self._waiting).append(active)
             self._fill()
             while not self._over():
                 if self._collect():
@@ -125,48 +129,44 @@ class Coordinator:
         budget = self.settings.budget_seconds
         if self.stopped or (budget is not None and self.elapsed >= budget):
             return True
-        in_work = self.active or self._waiting
-        return not in_work and self.book.n_finished >= self.settings.trials
-
-    def _take_up(self) -> None:
-        for active in self.book.take_up():
-            if active.record.ended:
-                self.book.reopened(active)
-                self.active[active.number] = active
-                self._finish(active)
-            else:
-                self._waiting.append(active)
+        idle = not (self.active or self._unstored)
+        return idle and self.book.n_finished >= self.settings.trials
 
     def _fill(self) -> None:
         """Gives every idle worker a trial: one that waits, else a new one."""
+        n_finishing = sum(active.record.ended for active in self.active.values())
+        for _ in range(min(self.n_workers - n_finishing, len(self._unstored))):
+            self._open(self._unstored.popleft())
         busy = sum(active.training for active in self.active.values())
         for n_open in range(busy, self.n_workers):
-            if self._waiting:
-                active = self._waiting.popleft()
-            elif self.book.n_finished + n_open < self.settings.trials:
-                active = self.book.ask()
-            else:
+            if self.book.n_finished + n_open >= self.settings.trials:
                 return
-            self.active[active.number] = active
-            self._train(active)  # first, so that the worker need not wait for our writing
-            self.book.opened(active)
+            self._open(self._waiting.popleft() if self._waiting else self.book.ask())
 
-    def _train(self, active: Active) -> None:
+    def _open(self, active: Active) -> None:
+        self.active[active.number] = active
+        near = self._freed.pop() if self._freed else None
+        self._go_on(active, near)  # first: the worker need not wait for our writing
+        self.book.opened(active)
+
+    def _train(self, active: Active, near: Job | None) -> None:
         """Sends the trial on to the next rung."""
         # No time limit but zero gives segments whose ends do not depend on the machine's speed.
         seconds = 0.0 if self.settings.deterministic else SEGMENT_SECONDS
         segment = self._segment(active, self._rungs[active.record.rung], seconds)
-        self._submit(active, train_segment, segment)
+        self._submit(active, near, train_segment, segment)
 
-    def _finish(self, active: Active) -> None:
+    def _finish(self, active: Active, near: Job | None) -> None:
         """Has a worker make the artifacts of a trial that has ended."""
         record = active.record
         segment = self._segment(active, record.epoch, 0.0)
-        self._submit(active, finish_trial, segment, record.rows, record.state)
+        self._submit(active, near, finish_trial, segment, record.rows, record.state)
 
-    def _submit(self, active: Active, work: Callable[..., object], *arguments: object) -> None:
+    def _submit(
+        self, active: Active, near: Job | None, work: Callable[..., object], *arguments: object
+    ) -> None:
         active.sent_at, active.killed = self._clock(), False
-        active.job = self._engine.submit(work, *arguments, near=active.last_job)
+        active.job = self._engine.submit(work, *arguments, near=near)
 
     def _segment(self, active: Active, until: float, seconds: float) -> Segment:
         settings = self.settings
@@ -190,17 +190,19 @@ class Coordinator:
 
         With `deterministic` it waits for all and keeps to the order of the numbers.
         """
-        done = self._engine.wait(TICK_SECONDS)
-        in_work = list(self.active.values())
-        self._arrived += [active for active in in_work if active.job in done]
-        if self.settings.deterministic and len(self._arrived) < sum(
-            active.job is not None for active in in_work
-        ):
+        self._listen()
+        n_in_work = sum(active.job is not None for active in self.active.values())
+        if not self._arrived or (self.settings.deterministic and len(self._arrived) < n_in_work):
             return False
-        arrived, self._arrived = sorted(self._arrived, key=lambda active: active.number), []
-        for active in arrived:
-            self._receive(active)
-        return bool(arrived)
+        self._arrived.sort(key=lambda active: active.number)
+        while self._arrived:
+            self._receive(self._arrived.pop(0))
+        return True
+
+    def _listen(self) -> None:
+        """Waits for a moment, and notes whose jobs have come back."""
+        done = self._engine.wait(TICK_SECONDS)
+        self._arrived += [active for active in self.active.values() if active.job in done]
 
     def _receive(self, active: Active) -> None:
         job, active.job = active.job, None
@@ -228,7 +230,8 @@ class Coordinator:
             self.train_seconds += result.train_seconds
             self.book.trained(active, result)
         elif isinstance(result, dict):
-            self._close(active, result)
+            self.book.closed(active, result)
+            del self.active[active.number]
             return
         self._crashes_in_a_row = 0
         self._decided(active)
@@ -237,13 +240,13 @@ class Coordinator:
         """Goes on with a trial after the book has taken in what happened to it."""
         if active.record.ended:
             self._view.ended(active.number, active.record)
+            if active.last_job is not None:
+                self._freed.append(active.last_job)
         self._go_on(active)
 
-    def _go_on(self, active: Active) -> None:
-        if active.record.ended:
-            self._finish(active)
-        else:
-            self._train(active)
+    def _go_on(self, active: Active, near: Job | None = None) -> None:
+        """Sends the trial on; one without a worker of its own goes where `near` was."""
+        (self._finish if active.record.ended else self._train)(active, active.last_job or near)
 
     def _worker_lost(self, active: Active, error: WorkerLostError) -> None:
         active.last_job = None
@@ -254,8 +257,7 @@ class Coordinator:
             limit = self.settings.timeout_seconds
             self.book.failed(active, "timed out", f"no sign of life for {limit:g} seconds")
         else:
-            message = "the worker outgrew its share of the memory"
-            self.book.failed(active, "out of memory", message)
+            self.book.failed(active, "out of memory", "the worker outgrew its share of memory")
         self._decided(active)
 
     def _crashed(self, active: Active, message: str) -> None:
@@ -264,8 +266,9 @@ class Coordinator:
         active.record = replace(active.record, crashes=active.record.crashes + 1)
         if active.record.crashes <= MOST_CRASHES:
             self._go_on(active)
-        elif active.record.ended:  # the trial itself ended well: only its pictures are missing
-            self._close(active, {})
+        elif active.record.ended:  # the next search tries to make its artifacts again
+            self.book.interrupted(active)
+            del self.active[active.number]
         else:
             self.book.failed(active, "crashed", message)
             self._decided(active)
@@ -273,26 +276,22 @@ class Coordinator:
             if self._crashes_in_a_row >= CRASHES_IN_A_ROW:
                 raise BrokenSearchError(f"{CRASHES_IN_A_ROW} trials in a row crashed: {message}")
 
-    def _close(self, active: Active, artifacts: dict[str, bytes]) -> None:
-        self.book.closed(active, artifacts)
-        del self.active[active.number]
-
     def _end_silent_ones(self) -> None:
         for active in self.active.values():
-            silent = self._clock() - active.sent_at
-            if active.job and not active.killed and silent > self.settings.timeout_seconds:
-                active.killed = True
+            if active.job and self._clock() - active.sent_at > self.settings.timeout_seconds:
+                active.sent_at, active.killed = self._clock(), True
                 self._engine.kill(active.job)
 
     def _leave_resumable(self) -> None:
         """Gives artifacts in the making a moment, and closes the runs of all others."""
         deadline = self._clock() + CLOSING_SECONDS
-        while self._clock() < deadline and any(
-            active.record.ended and active.job for active in self.active.values()
-        ):
-            done = self._engine.wait(TICK_SECONDS)
-            for active in list(self.active.values()):
-                if active.record.ended and active.job in done:
+        while self._clock() < deadline and any(a.record.ended for a in self.active.values()):
+            self._listen()
+            arrived, self._arrived = self._arrived, []
+            for active in arrived:
+                if active.record.ended:
                     self._receive(active)
-        for active in self.active.values():
+        for active in self._waiting:  # a search that was killed has left their runs open
+            self.book.opened(active)
+        for active in [*self.active.values(), *self._waiting]:
             self.book.interrupted(active)

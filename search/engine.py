@@ -59,16 +59,31 @@ class Engine(Protocol):
 
 
 class DaskJob:
+    """A future until it ends, then what came of it.
+
+    The future is let go at once: Dask would work anew for a result that died with its worker.
+    """
+
     def __init__(self, future: distributed.Future, worker: str) -> None:
         self.future = future
         self.worker = worker
-        self.out_of_memory = False
+        self._value: object = None
+        self._error: Exception | None = None
+
+    def end(self, *, out_of_memory: Callable[[], bool]) -> None:
+        """Fetches what the work returned or raised."""
+        try:
+            self.worker, self._value = self.future.result()
+        except (distributed.KilledWorker, concurrent.futures.CancelledError):
+            self._error = WorkerLostError(out_of_memory=out_of_memory())
+        except Exception as error:  # noqa: BLE001 - `result` raises it
+            self._error = error
+        self.future.release()
 
     def result(self) -> Any:  # noqa: ANN401 - whatever the work returns
-        try:
-            return self.future.result()[1]
-        except (distributed.KilledWorker, concurrent.futures.CancelledError) as error:
-            raise WorkerLostError(out_of_memory=self.out_of_memory) from error
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
 class DaskEngine:
@@ -81,8 +96,7 @@ class DaskEngine:
         self.n_workers = n_workers
 
     def submit(self, work: Callable[..., Any], *arguments: object, near: Job | None) -> DaskJob:
-        worker = near.worker if isinstance(near, DaskJob) else None
-        worker = worker or self._idlest()
+        worker = self._place(near.worker if isinstance(near, DaskJob) else None)
         future = self._client.submit(
             _located, work, *arguments, pure=False, workers=[worker], allow_other_workers=True
         )
@@ -91,17 +105,15 @@ class DaskEngine:
         return job
 
     def wait(self, seconds: float) -> list[Job]:
-        with contextlib.suppress(distributed.TimeoutError):
+        # A cancelled job is one that has ended, and no error of this call.
+        with contextlib.suppress(distributed.TimeoutError, concurrent.futures.CancelledError):
             distributed.wait(
                 [job.future for job in self._open], seconds, return_when="FIRST_COMPLETED"
             )
         ended = [job for job in self._open if job.future.done()]
-        self._open = [job for job in self._open if not job.future.done()]
+        self._open = [job for job in self._open if job not in ended]
         for job in ended:
-            if job.future.status == "finished":
-                job.worker = job.future.result()[0]
-            else:
-                job.out_of_memory = self._new_memory_events()
+            job.end(out_of_memory=self._new_memory_events)
         return list(ended)
 
     def kill(self, job: Job) -> None:
@@ -112,15 +124,25 @@ class DaskEngine:
                 self._client.restart_workers(
                     [worker], timeout=RESTART_SECONDS, raise_for_error=False
                 )
+                return
+        job.future.cancel()  # no worker has it
 
-    def _idlest(self) -> str:
-        """The worker with the least work; Dask would have to guess how long a segment takes."""
-        workers: list[str] = list(self._client.scheduler_info(n_workers=-1)["workers"])
-        load = dict.fromkeys(workers, 0)
+    def _place(self, wanted: str | None) -> str:
+        """The wanted worker, unless it is gone or another has less to do.
+
+        Dask would have to guess how long a segment takes, and never starts what was meant for a
+        worker that is gone if all others are gone too.
+        """
+        self._client.wait_for_workers(1, timeout=RESTART_SECONDS)
+        load: dict[str, int] = dict.fromkeys(
+            self._client.scheduler_info(n_workers=-1)["workers"], 0
+        )
         for job in self._open:
             if job.worker in load:
                 load[job.worker] += 1
-        return min(load, key=lambda worker: load[worker])
+        least = min(load.values())
+        able = [worker for worker in load if load[worker] == least]
+        return wanted if wanted is not None and wanted in able else able[0]
 
     def _new_memory_events(self) -> bool:
         """Whether a nanny has ended a worker for its memory since the last look."""
@@ -137,7 +159,7 @@ def local_engine(n_workers: int) -> Iterator[DaskEngine]:
         distributed.LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             preload=_PRELOAD,
             silence_logs=logging.CRITICAL,
         ) as cluster,

@@ -89,19 +89,20 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
         InputError: no trial has completed, or its model is not in MLflow.
     """
     ((number, record),) = leaders(study, 1)
+    run_id = studies.run_of(study, number, record)
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     folder = exports_dir / task.name
     exports_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=exports_dir, prefix=f".{task.name}-") as temporary:
         new = Path(temporary, "new")
         new.mkdir()
-        tracker.download(record.run_id, "model.keras", new)
+        tracker.download(run_id, "model.keras", new)
         new.joinpath("config.yaml").write_text(record.parsed_config().to_yaml())
         content = {
             "task": task.name,
             "study": study.study_name,
             "trial": number,
-            "run_id": record.run_id,
+            "run_id": run_id,
             "seed": record.seed,
             "data_digest": study.user_attrs["data_digest"],
             **end_metrics(record),

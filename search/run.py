@@ -45,7 +45,7 @@ def run_search(
             study, space, {preset.name: preset.config for preset in presets_of(task.name)}
         )
     for line in beginning(task, data, study, settings, training, fresh=fresh):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not console.is_terminal)
     view = SearchView(console, task.goal.metric)
     with (
         local_engine(settings.workers) as engine,
@@ -65,7 +65,7 @@ def run_search(
         with _stop_on_signals(coordinator, console), view.live():
             coordinator.run()
     for result in ending(coordinator):
-        console.print(result, soft_wrap=True)
+        console.print(result, soft_wrap=not console.is_terminal)
     return not coordinator.stopped
 
 

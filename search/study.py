@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import optuna
 import sqlalchemy
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.tasks import Task
 from search.settings import Settings
@@ -187,6 +187,38 @@ def read(trial: FrozenTrial) -> Record | None:
 
 def write(study: optuna.Study, trial: optuna.Trial, record: Record) -> None:
     study._storage.set_trial_user_attr(trial._trial_id, "record", asdict(record))
+
+
+def report(trial: optuna.Trial, score: float, step: int) -> None:
+    """Tells Optuna a score once, also where a crash made the trial come by a second time."""
+    if step not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+        trial.report(score, step)
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, record: Record) -> None:
+    """Ends the trial as its record says. After a crash in between it can be called again.
+
+    What failed for its config counts as infeasible, which teaches the sampler; a crash does not.
+    """
+    if record.state == "completed":
+        study.tell(trial, record.best[study.user_attrs["metric"]])
+    elif record.cause == "crashed":
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        stored = study._storage.get_trial(trial._trial_id)
+        if record.cause and record.cause not in stored.constraints:
+            trial.set_constraint(record.cause, 1.0)
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+def write_run(study: optuna.Study, number: int, run_id: str) -> None:
+    """Remembers the MLflow run of a trial that has ended, to which Optuna lets nobody write."""
+    study.set_user_attr(f"run_{number}", run_id)
+
+
+def run_of(study: optuna.Study, number: int, record: Record) -> str:
+    """The MLflow run of a trial; empty if it could not be logged yet."""
+    return str(study.user_attrs.get(f"run_{number}", record.run_id))
 
 
 def seed_of(study_seed: int, number: int) -> int:

@@ -1,36 +1,34 @@
-"""Spaces and presets as tables for the terminal."""
+"""Spaces and presets as a person reads them on a terminal: a heading line, and what it means."""
 
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from spaces.presets import presets_of
 from spaces.space import Space
 
 
-def space_table(space: Space) -> Table:
-    table = Table(box=None, padding=(0, 1), title=f"What may vary in {space.task}")
-    table.add_column("hyperparameter", no_wrap=True)
-    table.add_column("range", max_width=26)
-    table.add_column("what it does")
-    for name, domain in space.domains.items():
-        table.add_row(name, domain.text(), domain.about)
-    return table
+def space_text(space: Space) -> Group:
+    entries = [
+        _entry(name, domain.text(), domain.about) for name, domain in space.domains.items()
+    ]
+    return Group(*entries)
 
 
-def presets_table(space: Space) -> Table:
-    table = Table(box=None, padding=(0, 1), title=f"The tutorials' models for {space.task}")
-    table.add_column("preset", no_wrap=True)
-    table.add_column("config")
-    table.add_column("batch", justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("reported by its author")
-    table.add_column("in the space", no_wrap=True)
+def presets_text(space: Space) -> Group:
+    entries = []
     for preset in presets_of(space.task):
-        table.add_row(
-            preset.name,
-            preset.config.title(),
-            str(preset.config.optimization.batch_size),
-            str(preset.config.training.epochs),
-            preset.reported,
-            "yes" if space.contains(preset.config) else "no",
+        config = preset.config
+        about = (
+            f"{config.title()}, batch {config.optimization.batch_size},"
+            f" {config.training.epochs} epochs"
         )
-    return table
+        if not space.contains(config):
+            about += "; outside the search space"
+        entries.append(_entry(preset.name, f"reported: {preset.reported}", about))
+    return Group(*entries) if entries else Group(f"There are no presets for {space.task}.")
+
+
+def _entry(name: str, value: str, about: str) -> RenderableType:
+    heading = Text(name, style="bold").append(f"  {value}", style="cyan not bold")
+    return Group(heading, Padding(Text(about), (0, 0, 0, 4)))

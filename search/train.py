@@ -72,6 +72,7 @@ def run_training(
             if isinstance(result, SegmentResult):
                 tracker.log_epochs(run_id, result.rows)
                 console.print(_line(result.rows[-1], task), highlight=False)
+        segment = replace(segment, begin=record.epoch)
         artifacts = finish_trial(segment, record.rows, record.state)
     finally:
         tracker.close_trial(

@@ -4,6 +4,7 @@ import csv
 import io
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from search.study import Record
@@ -50,7 +51,9 @@ class MlflowTrialLog:
                 run_id=record.run_id or self._left_open.get(number),
             )
         )
-        return opened or record.run_id
+        run_id = opened or record.run_id
+        self.progress(replace(record, run_id=run_id), record.rows)  # what a crash kept from it
+        return run_id
 
     def progress(self, record: Record, rows: Sequence[Row]) -> None:
         if record.run_id:

@@ -63,7 +63,7 @@ class SearchView:
     def _row(self, active: Active) -> tuple[str, ...]:
         record = active.record
         scores = [row[self._metric] for row in record.rows]
-        epoch = f"{record.epoch:.3g}/{active.config.training.epochs}"
+        epoch = f"{record.epoch:.2g}/{active.config.training.epochs}"
         doing = epoch if active.training else "saving"
         best = f"{record.best[self._metric]:.4f}" if record.best else ""
         name = trial_name(active.number)

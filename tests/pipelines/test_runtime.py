@@ -1,0 +1,153 @@
+"""The runtime: what a CPU offers, what Keras is told, and that a seed means something."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import runtime
+from pipelines.networks import build_network
+from pipelines.runtime import Precision, Runtime
+from pipelines.session import TrainingSession
+from pipelines.splits import SearchData
+from pipelines.tasks import TASKS
+from spaces.config import Augmentation, Config, ConvBlock, DenseLayer, Network
+
+MakeConfig = Callable[..., Config]
+
+ROOT = Path(__file__).parents[2]
+BFLOAT16 = Runtime(threads=1, precision="bfloat16")
+CNN = Network(blocks=(ConvBlock(filters=8),), layers=(DenseLayer(units=32),))
+
+
+def fake_cpu(monkeypatch: pytest.MonkeyPatch, flags: str | None) -> None:
+    def read_text(self: Path, *_: Any) -> str:
+        assert str(self) == "/proc/cpuinfo"
+        if flags is None:
+            raise FileNotFoundError(self)
+        return f"processor\t: 0\nflags\t\t: fpu {flags} sse2\n"
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("amx_tile amx_bf16 amx_int8", "bfloat16"),
+        ("avx512_bf16", "float32"),  # without tiles it gains nothing
+        (None, "float32"),  # no such file: not Linux
+    ],
+)
+def test_bfloat16_is_chosen_where_the_cpu_has_amx(
+    flags: str | None, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_cpu(monkeypatch, flags)
+    assert runtime.has_amx() == (precision == "bfloat16")
+    assert runtime.best_precision() == precision
+
+
+@pytest.mark.parametrize(
+    ("precision", "policy"), [("float32", "float32"), ("bfloat16", "mixed_bfloat16")]
+)
+def test_a_fresh_graph_has_the_policy_of_the_precision(
+    precision: Precision, policy: str, how: Runtime
+) -> None:
+    runtime.fresh_graph(Runtime(how.threads, precision), seed=0)
+    assert keras.config.dtype_policy().name == policy
+
+
+def test_a_fresh_graph_draws_its_weights_from_the_seed(how: Runtime, config: MakeConfig) -> None:
+    def first_kernel(seed: int) -> np.ndarray[Any, Any]:
+        runtime.fresh_graph(how, seed)
+        return np.asarray(build_network(config(), (8, 8, 1), 10).get_weights()[0])
+
+    assert np.array_equal(first_kernel(1), first_kernel(1))
+    assert not np.array_equal(first_kernel(1), first_kernel(2))
+
+
+def test_bfloat16_computes_inside_and_answers_in_float32(
+    how: Runtime, digits: SearchData, config: MakeConfig
+) -> None:
+    session = TrainingSession(TASKS["digits"], digits, config(CNN), seed=1, how=BFLOAT16)
+    dtypes = {layer.name: layer.compute_dtype for layer in session.model.layers}
+    assert dtypes["conv_1"] == dtypes["dense_1"] == "bfloat16"
+    assert dtypes["logits"] == dtypes["probabilities"] == "float32"
+    assert {variable.dtype for variable in session.model.trainable_variables} == {"float32"}
+
+    rows = session.advance(3)
+    assert rows[-1]["val_accuracy"] > 0.7
+    probabilities = session.predict()
+    assert probabilities.dtype == np.float32
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)  # bfloat16 would be off by 1e-2
+
+
+def test_threads_cannot_change_once_tensorflow_runs(how: Runtime) -> None:
+    keras.ops.ones(1)
+    runtime.configure(how)
+    with pytest.raises(RuntimeError, match="cannot be modified"):
+        runtime.configure(Runtime(threads=how.threads + 1))
+
+
+def test_a_failing_import_still_shows_what_the_libraries_said(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        os.write(2, b"libfoo.so: cannot open")
+        raise ImportError
+
+    with pytest.raises(ImportError), runtime._no_native_noise():
+        fail()
+    assert capfd.readouterr().err == "libfoo.so: cannot open"
+
+
+def test_what_the_libraries_say_at_import_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with runtime._no_native_noise():
+        os.write(2, b"no GPU found")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+DETERMINISTIC = """
+import json, sys
+from pipelines.runtime import Runtime
+from pipelines.segment import load_data, prepare
+from pipelines.tasks import TASKS
+from spaces.config import Augmentation, Config, ConvBlock, DenseLayer, Network
+how = Runtime(threads=2, deterministic=True)
+prepare("digits", None, how)
+from pipelines.session import TrainingSession
+config = Config.model_validate_json(sys.argv[1])
+runs = [
+    TrainingSession(TASKS["digits"], load_data("digits", None), config, seed=5, how=how).advance(1)
+    for _ in range(2)
+]
+print(json.dumps([[{k: v for k, v in row.items() if k != "epoch_seconds"} for row in run] for run in runs]))
+"""
+
+
+def test_deterministic_threads_give_the_same_rows_to_the_last_bit(config: MakeConfig) -> None:
+    everything = config(
+        Network(
+            blocks=(ConvBlock(filters=8, batch_norm="before", dropout=0.1),),
+            layers=(DenseLayer(units=16, dropout=0.1),),
+        ),
+        augmentation=Augmentation(shift=0.1, rotation=10, flip=True, erasing=0.3),
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", DETERMINISTIC, everything.model_dump_json()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = json.loads(run.stdout)
+    assert len(first) == 1
+    assert first == second
+    assert run.stderr == ""

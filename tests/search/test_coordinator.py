@@ -1,0 +1,384 @@
+"""The coordinator's walk, with scripted workers: what is asked, sent, judged and told."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from pipelines.segment import SegmentFailure, finish_trial
+from search.coordinator import (
+    CLOSING_SECONDS,
+    CRASHES_IN_A_ROW,
+    TICK_SECONDS,
+    BrokenSearchError,
+    Coordinator,
+)
+from search.engine import Engine
+from search.settings import Settings
+from search.study import Record, read
+from spaces.config import Training
+from spaces.errors import InputError
+from tests.fakes import (
+    SPACE,
+    TASK,
+    FakeClock,
+    FakeEngine,
+    FakeLog,
+    Fault,
+    SilentView,
+    flat,
+    in_order,
+    new_study,
+    rising,
+    shuffled,
+)
+
+Make = Callable[..., Coordinator]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A coordinator over a study; what is not given is fresh."""
+    monkeypatch.setattr("search.checkpoints.os.fsync", lambda _: None)
+
+    def coordinator(
+        engine: Engine,
+        study: optuna.Study | None = None,
+        log: FakeLog | None = None,
+        view: SilentView | None = None,
+        training: Training = TASK.training,
+        clock: FakeClock | None = None,
+        **settings: object,
+    ) -> Coordinator:
+        return Coordinator(
+            TASK,
+            SPACE,
+            study or new_study(),
+            engine,
+            Settings(runs_dir=tmp_path, **{"trials": 6, **settings}),  # type: ignore[arg-type]
+            training=training,
+            data_digest="abc",
+            log=log or FakeLog(),
+            view=view or SilentView(),
+            clock=clock or FakeClock(),
+        )
+
+    return coordinator
+
+
+def records(study: optuna.Study) -> list[Record]:
+    found = [read(trial) for trial in study.get_trials()]
+    assert None not in found
+    return [record for record in found if record is not None]
+
+
+def content(study: optuna.Study) -> list[tuple[object, ...]]:
+    """All of a study that its settings and curves decide."""
+    return [
+        (t.number, t.params, t.state, t.value, t.intermediate_values, record.rows, record.note)
+        for t, record in zip(study.get_trials(), records(study), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+@pytest.mark.parametrize("trials", [1, 4, 13])
+def test_ends_the_trials_asked_for_and_not_one_more(
+    make: Make, n_workers: int, trials: int
+) -> None:
+    study, log, view = new_study(), FakeLog(), SilentView()
+    engine = FakeEngine(n_workers=n_workers, choose=shuffled(1))
+    coordinator = make(engine, study, log, view, trials=trials)
+    coordinator.run()
+    assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * trials
+    assert sorted(view.finished) == list(range(trials))
+    assert coordinator.book.n_finished == coordinator.book.n_ended_here == trials
+    assert coordinator.n_unfinished == 0
+    assert engine.most_training == min(n_workers, trials)
+
+
+def test_a_thousand_trials(make: Make) -> None:
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = new_study()
+    study.sampler = sampler
+    make(FakeEngine(n_workers=4, choose=shuffled(0)), study, trials=1000).run()
+    states = [record.state for record in records(study)]
+    assert len(states) == 1000
+    assert set(states) == {"completed", "pruned"}
+
+
+def test_a_complete_study_is_left_alone_and_a_larger_total_goes_on(make: Make) -> None:
+    study, log = new_study(), FakeLog()
+    make(FakeEngine(), study, log, trials=4).run()
+    before = content(study)
+    idle = FakeEngine()
+    make(idle, study, log, trials=4).run()
+    make(idle, study, log, trials=2).run()
+    assert idle.sent == []
+    assert content(study) == before
+    make(FakeEngine(), study, log, trials=7).run()
+    assert content(study)[:4] == before
+    assert len(content(study)) == 7
+
+
+def test_the_state_of_every_run_is_that_of_its_trial(make: Make) -> None:
+    study, log = new_study(), FakeLog()
+    curve = flat({0: 0.9, 1: 0.1, 2: math.nan, 3: 0.95})
+    faults: dict[tuple[int, int], Fault] = {(3, 0): ValueError("bug"), (3, 1): ValueError("bug")}
+    make(FakeEngine(curve, faults=faults), study, log, trials=4).run()
+    states = ["completed", "pruned", "failed", "failed"]
+    assert [record.state for record in records(study)] == states
+    assert [log.runs[record.run_id].state for record in records(study)] == states
+    optuna_states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
+    assert [trial.state for trial in study.get_trials()] == optuna_states
+
+
+def test_logs_every_epoch_once_and_the_artifacts_by_state(make: Make, tmp_path: Path) -> None:
+    study, log = new_study(), FakeLog()
+    make(FakeEngine(flat({0: 0.9, 1: 0.1}), rows_per_segment=2), study, log, trials=2).run()
+    completed, pruned = (log.runs[record.run_id] for record in records(study))
+    assert [row["epoch"] for row in completed.rows] == list(range(1, 10))
+    assert [row["epoch"] for row in pruned.rows] == [1]
+    assert set(completed.artifacts) == {"curves.png", "model.keras"}
+    assert set(pruned.artifacts) == {"curves.png"}
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+# Scores of the trials in their order, and the epoch that each reaches with one worker: the best
+# third of those at a rung goes on, the first at a rung always does.
+@pytest.mark.parametrize(
+    ("scores", "epochs"),
+    [
+        ([0.5], [9]),
+        ([0.5, 0.4, 0.3], [9, 1, 1]),
+        ([0.3, 0.4, 0.5], [9, 9, 9]),
+        ([0.5, 0.5], [9, 9]),
+        # With six at a rung the two best of them go on, but the second is not first at the next.
+        ([0.9, 0.1, 0.1, 0.1, 0.1, 0.8], [9, 1, 1, 1, 1, 3]),
+        ([0.9, 0.8, 0.1, 0.1, 0.1, 0.8, 0.85], [9, 1, 1, 1, 1, 3, 3]),
+    ],
+)
+def test_successive_halving_prunes(make: Make, scores: list[float], epochs: list[float]) -> None:
+    study = new_study()
+    curve = flat(dict(enumerate(scores)))
+    make(FakeEngine(curve), study, trials=len(scores)).run()
+    assert [record.epoch for record in records(study)] == epochs
+    assert [record.state == "pruned" for record in records(study)] == [e < 9 for e in epochs]
+
+
+def test_the_first_rung_can_be_inside_an_epoch(make: Make) -> None:
+    study = new_study()
+    coordinator = make(FakeEngine(flat({0: 0.9, 1: 0.1})), study, trials=2)
+    coordinator._rungs = [1 / 3, 1, 3, 9]
+    coordinator.book._first_rung = 1 / 3
+    coordinator.run()
+    first, second = study.get_trials()
+    assert set(first.intermediate_values) == {1, 3, 9}
+    assert records(study)[1].epoch == 1 / 3
+    assert second.intermediate_values == {1: 0.1}
+
+
+def test_reports_the_best_score_so_far(make: Make) -> None:
+    study = new_study()
+    make(
+        FakeEngine(lambda _: [0.5, 0.9, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]), study, trials=1
+    ).run()
+    (trial,) = study.get_trials()
+    assert trial.intermediate_values == {1: 0.5, 3: 0.9}
+    assert trial.value == 0.9
+
+
+def test_early_stopping_completes_a_trial(make: Make) -> None:
+    study = new_study()
+    curve = [0.5, 0.6] + [0.1] * 7
+    training = Training(epochs=9, patience=3)
+    make(FakeEngine(lambda _: curve), study, training=training, trials=1).run()
+    (record,) = records(study)
+    assert (record.state, record.epoch, record.best["epoch"]) == ("completed", 5, 2)
+    assert record.note == "early stopping: no better for 3 epochs"
+
+
+def test_the_log_gets_the_best_score_after_each_trial(make: Make) -> None:
+    log = FakeLog()
+    make(FakeEngine(flat({0: 0.5, 1: 0.1, 2: 0.7, 3: 0.6})), log=log, trials=4).run()
+    assert log.best == [(0.5, 1), (0.5, 2), (0.7, 3), (0.7, 4)]
+
+
+INFEASIBLE: list[tuple[str, dict[tuple[int, int], Fault]]] = [
+    ("diverged", {}),
+    ("invalid shape", {(1, 0): SegmentFailure("invalid shape", "no pixel is left")}),
+    ("out of memory", {(1, 0): SegmentFailure("out of memory", "too large")}),
+    ("out of memory", {(1, 0): "memory"}),
+    ("timed out", {(1, 0): "hang"}),
+]
+
+
+@pytest.mark.parametrize(("cause", "faults"), INFEASIBLE)
+def test_what_fails_for_its_config_is_infeasible_for_the_sampler(
+    make: Make, cause: str, faults: dict[tuple[int, int], Fault]
+) -> None:
+    study, clock = new_study(), FakeClock()
+    scores = {0: 0.5, 1: 0.9 if faults else math.nan, 2: 0.6}
+    engine = FakeEngine(flat(scores), faults=faults, clock=clock)
+    make(engine, study, clock=clock, trials=3).run()
+    trial, record = study.get_trials()[1], records(study)[1]
+    assert (record.state, record.cause) == ("failed", cause)
+    assert record.note
+    assert trial.state == TrialState.PRUNED
+    assert trial.constraints == {cause: 1.0}
+    _, _, infeasible = optuna.samplers._tpe.sampler._split_trials(study, [trial], 0)[0], 0, [trial]
+    assert optuna.samplers._tpe.sampler._get_infeasible_trial_score(infeasible[0]) > 0
+    assert records(study)[2].state == "completed"
+    if cause == "timed out":
+        assert engine.killed == [1]
+
+
+def test_a_crash_is_tried_again_from_the_checkpoint(make: Make) -> None:
+    study = new_study()
+    engine = FakeEngine(flat({0: 0.5}), faults={(0, 1): "lost"})
+    make(engine, study, trials=1).run()
+    (record,) = records(study)
+    assert (record.state, record.crashes) == ("completed", 1)
+    assert [row["epoch"] for row in record.rows] == list(range(1, 10))
+    again = engine.sent[2].segment
+    assert again.begin == 1
+    assert again.checkpoint is not None
+
+
+@pytest.mark.parametrize("fault", ["lost", ValueError("a bug")])
+def test_the_second_crash_fails_the_trial_and_teaches_nothing(make: Make, fault: Fault) -> None:
+    study = new_study()
+    engine = FakeEngine(flat({0: 0.5, 1: 0.6}), faults={(0, 1): fault, (0, 2): fault})
+    make(engine, study, trials=2).run()
+    trial, record = study.get_trials()[0], records(study)[0]
+    assert (record.state, record.cause, record.epoch) == ("failed", "crashed", 1)
+    assert trial.state == TrialState.FAIL
+    assert trial.constraints == {}
+    assert records(study)[1].state == "completed"
+
+
+def test_a_lost_session_costs_no_more_than_sending_the_checkpoint(make: Make) -> None:
+    study = new_study()
+    engine = FakeEngine(flat({0: 0.5}), faults={(0, 1): "session", (0, 4): "session"})
+    make(engine, study, trials=1).run()
+    (record,) = records(study)
+    assert (record.state, record.crashes) == ("completed", 0)
+    assert [row["epoch"] for row in record.rows] == list(range(1, 10))
+
+
+def test_many_trials_that_crash_in_a_row_end_the_search(make: Make) -> None:
+    study, log = new_study(), FakeLog()
+    bug = ValueError("broken")
+    faults: dict[tuple[int, int], Fault] = {(n, i): bug for n in range(9) for i in range(2)}
+    with pytest.raises(BrokenSearchError, match=f"{CRASHES_IN_A_ROW} trials in a row.*broken"):
+        make(FakeEngine(faults=faults, n_workers=2), study, log, trials=9).run()
+    states = [record.state for record in records(study)]
+    assert states.count("failed") == CRASHES_IN_A_ROW
+    assert "running" not in states
+    assert {run.state for run in log.runs.values()} == set(states)
+    mended = make(FakeEngine(n_workers=2), study, log, trials=9)
+    mended.run()
+    assert mended.book.n_finished == 9
+    assert not study.get_trials(states=[TrialState.RUNNING])
+
+
+def test_crashes_with_a_good_trial_between_are_bad_luck(make: Make) -> None:
+    lost: dict[tuple[int, int], Fault] = {
+        (n, i): "lost" for n in range(12) if n % CRASHES_IN_A_ROW for i in range(2)
+    }
+    coordinator = make(FakeEngine(faults=lost), trials=12)
+    coordinator.run()
+    assert coordinator.book.counts["failed"] == 9
+
+
+def test_bad_data_on_a_worker_end_the_search(make: Make) -> None:
+    study, log = new_study(), FakeLog()
+    engine = FakeEngine(faults={(2, 0): InputError("other files.")}, n_workers=2)
+    with pytest.raises(InputError, match="other files"):
+        make(engine, study, log, trials=6).run()
+    assert records(study)[2].state == "interrupted"
+    assert "running" not in {run.state for run in log.runs.values()}
+
+
+def test_a_silent_worker_is_restarted_and_the_others_go_on(make: Make) -> None:
+    study, clock = new_study(), FakeClock()
+    curve = flat({0: 0.5, 1: 0.6, 2: 0.7, 3: 0.8})
+    engine = FakeEngine(curve, n_workers=2, faults={(1, 0): "hang"}, clock=clock)
+    make(engine, study, clock=clock, trials=4, timeout_seconds=60.0).run()
+    assert engine.killed == [1]
+    assert [record.cause for record in records(study)] == ["", "timed out", "", ""]
+    assert records(study)[1].note == "no sign of life for 60 seconds"
+    assert clock.now < 60 + 10 * TICK_SECONDS
+
+
+def test_artifacts_that_cannot_be_made_are_tried_again_by_the_next_search(make: Make) -> None:
+    study, log = new_study(), FakeLog()
+    # Jobs of trial 0: three segments to epoch 9, then its artifacts.
+    faults: dict[tuple[int, int], Fault] = {(0, 3): "lost", (0, 4): ValueError("no font")}
+    make(FakeEngine(flat({0: 0.5, 1: 0.6}), faults=faults), study, log, trials=2).run()
+    assert [record.state for record in records(study)] == ["completed", "completed"]
+    assert log.runs["run-0"].artifacts == {}
+    assert log.runs["run-0"].state == "completed"
+    engine = FakeEngine()
+    make(engine, study, log, trials=2).run()
+    assert [job.work for job in engine.sent] == [finish_trial]
+    assert set(log.runs["run-0"].artifacts) == {"curves.png", "model.keras"}
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_budget_ends_the_search_and_leaves_it_resumable(
+    make: Make, *, deterministic: bool
+) -> None:
+    study, clock, log = new_study(), FakeClock(), FakeLog()
+    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=10)
+    settings = {"trials": 20, "deterministic": deterministic}
+    first = make(engine, study, log, clock=clock, budget_seconds=95, **settings)
+    first.run()
+    assert 0 < first.book.n_finished < 20
+    assert 95 <= clock.now <= 95 + 20 + CLOSING_SECONDS
+    assert "running" not in {run.state for run in log.runs.values()}
+    make(FakeEngine(n_workers=2), study, log, **settings).run()
+    assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * 20
+
+
+def test_the_same_seed_with_one_worker_is_the_same_study(make: Make) -> None:
+    studies = [new_study(), new_study()]
+    for study in studies:
+        make(FakeEngine(), study, trials=25).run()
+    assert content(studies[0]) == content(studies[1])
+
+
+def test_another_seed_is_another_study(make: Make) -> None:
+    studies = [new_study(seed=0), new_study(seed=1)]
+    for study in studies:
+        make(FakeEngine(), study, trials=3).run()
+    assert studies[0].trials[0].params != studies[1].trials[0].params
+
+
+def test_deterministic_does_not_depend_on_which_worker_is_faster(make: Make) -> None:
+    studies = [new_study() for _ in range(4)]
+    for n, study in enumerate(studies):
+        engine = FakeEngine(n_workers=3, choose=shuffled(n) if n else in_order)
+        make(engine, study, trials=25, deterministic=True).run()
+    assert all(content(study) == content(studies[0]) for study in studies)
+
+
+def test_a_slow_log_does_not_hold_up_the_first_segments(make: Make) -> None:
+    """The worker gets its work before the coordinator writes to the log."""
+    engine = FakeEngine()
+    sent: list[int] = []
+    log = FakeLog(on_call=lambda: sent.append(len(engine.sent)))
+    make(engine, log=log, trials=1).run()
+    assert sent[0] == 1
+
+
+def test_presets_go_first(make: Make) -> None:
+    study = new_study()
+    params = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, "layers": 0}
+    study.enqueue_trial(params, user_attrs={"preset": "small"})
+    make(FakeEngine(rising), study, trials=2).run()
+    first, second = records(study)
+    assert (first.preset, second.preset) == ("small", "")
+    assert params.items() <= study.trials[0].params.items()
