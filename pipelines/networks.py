@@ -1,6 +1,7 @@
 """build_network: a config becomes a Keras model."""
 
 import random
+from dataclasses import dataclass
 
 import keras
 from keras import layers
@@ -22,7 +23,11 @@ class InvalidShapeError(ValueError):
 
 
 def build_network(
-    config: Config, input_shape: tuple[int, ...], n_classes: int, seed: int = 0
+    config: Config,
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    seed: int = 0,
+    norm: type[keras.Layer] = layers.BatchNormalization,
 ) -> keras.Model:
     """An untrained model that ends in probabilities.
 
@@ -30,32 +35,25 @@ def build_network(
         input_shape: (side, side, channels) for images with raw 0-255 pixels, or (features,).
         n_classes: Units of the softmax; two classes get one sigmoid unit.
         seed: Decides the initial weights and what dropout drops.
+        norm: The layer for batch normalization, or one that computes the same faster.
 
     Raises:
         InvalidShapeError: a kernel or a pooling is larger than what is left of the image.
     """
-    network = config.network
     _check_shapes(config, input_shape)
-    # Keras would draw the layers' seeds from Python's global generator, which other threads of
-    # a worker use as well: the same seed would give other weights.
-    seeds = random.Random(seed)  # noqa: S311 - nothing secret
+    make = _Layers(config, random.Random(seed), norm)  # noqa: S311 - nothing secret
     inputs = keras.Input(input_shape, name="input")
     x = inputs
     if len(input_shape) == 3:
         x = layers.Rescaling(1 / 255, name="scale")(x)
-    for number, block in enumerate(network.blocks, 1):
-        x = _conv_block(x, block, config, str(number), seeds)
+    for number, block in enumerate(config.network.blocks, 1):
+        x = make.conv_block(x, block, number)
     if len(x.shape) > 2:
         x = layers.Flatten(name="flatten")(x)
-    for number, layer in enumerate(network.layers, 1):
-        x = _dense_layer(x, layer, config, str(number), seeds)
-    units = 1 if n_classes == 2 else n_classes
-    # Probabilities in float32 whatever the precision inside: a bfloat16 softmax is too coarse.
-    initializer = keras.initializers.GlorotUniform(_next(seeds))
-    x = layers.Dense(units, name="logits", dtype="float32", kernel_initializer=initializer)(x)
-    activation = "sigmoid" if n_classes == 2 else "softmax"
-    outputs = layers.Activation(activation, name="probabilities", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name=network.family)
+    for number, layer in enumerate(config.network.layers, 1):
+        x = make.dense_layer(x, layer, number)
+    outputs = make.probabilities(x, n_classes)
+    return keras.Model(inputs, outputs, name=config.network.family)
 
 
 def logits_of(model: keras.Model) -> keras.Model:
@@ -63,49 +61,70 @@ def logits_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer("logits").output)
 
 
-def _conv_block(
-    x: keras.KerasTensor, block: ConvBlock, config: Config, number: str, seeds: random.Random
-) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        block.filters, block.kernel_size, padding=block.padding, name=f"conv_{number}",
-        **_kernel(config, seeds),
-    )(x)  # fmt: skip
-    if block.batch_norm == "before":
-        x = layers.BatchNormalization(name=f"conv_norm_{number}")(x)
-    x = layers.Activation(config.network.activation, name=f"conv_activation_{number}")(x)
-    if block.pooling != "none":
-        x = POOLINGS[block.pooling](2, name=f"pool_{number}")(x)
-    if block.batch_norm == "after":
-        x = layers.BatchNormalization(name=f"conv_norm_{number}")(x)
-    if block.dropout:
-        x = layers.Dropout(block.dropout, seed=_next(seeds), name=f"conv_dropout_{number}")(x)
-    return x
+@dataclass(frozen=True)
+class _Layers:
+    """Makes the layers of one network.
 
+    Keras would draw the layers' seeds from Python's global generator, which other threads of a
+    worker use as well: the same seed would give other weights.
+    """
 
-def _dense_layer(
-    x: keras.KerasTensor, layer: DenseLayer, config: Config, number: str, seeds: random.Random
-) -> keras.KerasTensor:
-    x = layers.Dense(layer.units, name=f"dense_{number}", **_kernel(config, seeds))(x)
-    if layer.batch_norm == "before":
-        x = layers.BatchNormalization(name=f"norm_{number}")(x)
-    x = layers.Activation(config.network.activation, name=f"activation_{number}")(x)
-    if layer.batch_norm == "after":
-        x = layers.BatchNormalization(name=f"norm_{number}")(x)
-    if layer.dropout:
-        x = layers.Dropout(layer.dropout, seed=_next(seeds), name=f"dropout_{number}")(x)
-    return x
+    config: Config
+    seeds: random.Random
+    norm: type[keras.Layer]
 
+    def conv_block(self, x: keras.KerasTensor, block: ConvBlock, number: int) -> keras.KerasTensor:
+        x = layers.Conv2D(
+            block.filters,
+            block.kernel_size,
+            padding=block.padding,
+            name=f"conv_{number}",
+            **self._kernel(),
+        )(x)
+        if block.batch_norm == "before":
+            x = self.norm(name=f"conv_norm_{number}")(x)
+        x = layers.Activation(self.config.network.activation, name=f"conv_activation_{number}")(x)
+        if block.pooling != "none":
+            x = POOLINGS[block.pooling](2, name=f"pool_{number}")(x)
+        if block.batch_norm == "after":
+            x = self.norm(name=f"conv_norm_{number}")(x)
+        return self._dropout(x, block.dropout, f"conv_dropout_{number}")
 
-def _next(seeds: random.Random) -> int:
-    return seeds.randrange(2**31)
+    def dense_layer(
+        self, x: keras.KerasTensor, layer: DenseLayer, number: int
+    ) -> keras.KerasTensor:
+        x = layers.Dense(layer.units, name=f"dense_{number}", **self._kernel())(x)
+        if layer.batch_norm == "before":
+            x = self.norm(name=f"norm_{number}")(x)
+        x = layers.Activation(self.config.network.activation, name=f"activation_{number}")(x)
+        if layer.batch_norm == "after":
+            x = self.norm(name=f"norm_{number}")(x)
+        return self._dropout(x, layer.dropout, f"dropout_{number}")
 
+    def probabilities(self, x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
+        """In float32 whatever the precision inside: a bfloat16 softmax is too coarse."""
+        units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")
+        x = layers.Dense(
+            units,
+            name="logits",
+            dtype="float32",
+            kernel_initializer=keras.initializers.GlorotUniform(self._seed()),
+        )(x)
+        return layers.Activation(activation, name="probabilities", dtype="float32")(x)
 
-def _kernel(config: Config, seeds: random.Random) -> dict[str, object]:
-    l1, l2 = config.regularization.l1, config.regularization.l2
-    return {
-        "kernel_initializer": INITIALIZERS[config.network.initializer](seed=_next(seeds)),
-        "kernel_regularizer": keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
-    }
+    def _dropout(self, x: keras.KerasTensor, rate: float, name: str) -> keras.KerasTensor:
+        return layers.Dropout(rate, seed=self._seed(), name=name)(x) if rate else x
+
+    def _kernel(self) -> dict[str, object]:
+        l1, l2 = self.config.regularization.l1, self.config.regularization.l2
+        initializer = INITIALIZERS[self.config.network.initializer]
+        return {
+            "kernel_initializer": initializer(seed=self._seed()),
+            "kernel_regularizer": keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
+        }
+
+    def _seed(self) -> int:
+        return self.seeds.randrange(2**31)
 
 
 def _check_shapes(config: Config, input_shape: tuple[int, ...]) -> None:

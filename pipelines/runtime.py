@@ -30,16 +30,20 @@ class Runtime:
         return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
 
 
-def has_amx() -> bool:
-    """Whether the CPU multiplies bfloat16 tiles (AMX), where it doubles the speed."""
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 by itself: AMX of Intel, AVX512_BF16 of both makers.
+
+    There convolutions train about twice as fast in it; elsewhere it is emulated and slower.
+    """
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+        flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def best_precision() -> Precision:
-    return "bfloat16" if has_amx() else "float32"
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def configure(runtime: Runtime) -> None:

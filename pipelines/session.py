@@ -17,6 +17,7 @@ import tensorflow as tf
 from pipelines import runtime, scoring
 from pipelines.augmentation import augment
 from pipelines.networks import build_network, logits_of
+from pipelines.normalization import FusedBatchNormalization
 from pipelines.optimizers import Schedule, WeightAverage, build_optimizer
 from pipelines.runtime import Runtime
 from pipelines.scoring import Probabilities
@@ -58,7 +59,9 @@ class TrainingSession:
         self.stop: Stop | None = None
 
         runtime.fresh_graph(how, seed)
-        self.model = build_network(config, data.input_shape, len(data.class_names), seed)
+        self.model = build_network(
+            config, data.input_shape, len(data.class_names), seed, FusedBatchNormalization
+        )
         self._logits = logits_of(self.model)
         self._schedule = Schedule(config, config.training.epochs * self._steps_per_epoch)
         self._optimizer = build_optimizer(config, self._schedule)

@@ -58,7 +58,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
 Precision = Annotated[
     PrecisionOption,
-    typer.Option("--precision", help="auto: bfloat16 where the CPU has AMX."),
+    typer.Option("--precision", help="auto: bfloat16 where the CPU has it."),
 ]
 Study = Annotated[
     str | None, typer.Option("--study", help="A study by name, not the one used last.")
@@ -126,6 +126,7 @@ def search(
     found = _find_task(task)
     space = found.space.narrow([*overrides, *more])
 
+    _check_mlflow(runs_dir, tracking_uri)
     from search.coordinator import BrokenSearchError
     from search.run import run_search
 
@@ -183,6 +184,7 @@ def train(
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
 
+    _check_mlflow(runs_dir, tracking_uri)
     from search.train import TrainingFailedError, run_training
 
     try:
@@ -312,6 +314,13 @@ def _find_task(name: str) -> "pipelines.tasks.Task":
     from pipelines.tasks import find_task
 
     return find_task(name)
+
+
+def _check_mlflow(runs_dir: Path, tracking_uri: str | None) -> None:
+    """Before anything is written, and before the imports that take a second."""
+    from search.tracking_store import check_place
+
+    check_place(runs_dir, tracking_uri)
 
 
 def _precision(option: PrecisionOption) -> "pipelines.runtime.Precision":

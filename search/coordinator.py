@@ -291,7 +291,8 @@ class Coordinator:
             for active in arrived:
                 if active.record.ended:
                     self._receive(active)
-        for active in self._waiting:  # a search that was killed has left their runs open
+        untouched = [*self._waiting, *self._unstored]
+        for active in untouched:  # a search that was killed has left their runs open
             self.book.opened(active)
-        for active in [*self.active.values(), *self._waiting]:
+        for active in [*self.active.values(), *untouched]:
             self.book.interrupted(active)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,13 @@ from spaces.errors import InputError
 from spaces.space import Space
 
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
+_STORAGE_ERRORS = (
+    sqlalchemy.exc.SQLAlchemyError,
+    RuntimeError,  # the layout of another Optuna
+    ValueError,  # a kind of storage that Optuna had once
+    ImportError,  # no driver for this kind of database
+    OSError,
+)
 REDUCTION = 3
 """One trial in three goes on from a rung to the next."""
 
@@ -111,13 +119,11 @@ def open_storage(runs_dir: Path, url: str | None) -> optuna.storages.BaseStorage
         InputError: no answer, no such kind of database, or one of another Optuna's layout.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url is None:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        path = (runs_dir / "optuna.db").resolve()
-        address = f"sqlite:///{path}"
-    else:
-        address = url
+    place = url or str((runs_dir / "optuna.db").resolve())
+    address = url or f"sqlite:///{place}"
     try:
+        if url is None:
+            runs_dir.mkdir(parents=True, exist_ok=True)
         if not address.startswith("sqlite"):
             return optuna.storages.get_storage(address)
         storage = optuna.storages.RDBStorage(
@@ -125,12 +131,11 @@ def open_storage(runs_dir: Path, url: str | None) -> optuna.storages.BaseStorage
         )
         _write_ahead(storage)
         return optuna.storages.get_storage(storage)
-    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"Cannot use the Optuna storage {address}: {reason}"
-            f" Check --storage, or move the file away to start anew."
-        ) from error
+    except _STORAGE_ERRORS as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", place)
+        remedy = "check --storage" if url else "move it away to start anew"
+        raise InputError(f"Cannot use the Optuna storage {shown}: {reason}; {remedy}.") from error
 
 
 def open_study(

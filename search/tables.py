@@ -9,9 +9,7 @@ from spaces.space import Space
 
 
 def space_text(space: Space) -> Group:
-    entries = [
-        _entry(name, domain.text(), domain.about) for name, domain in space.domains.items()
-    ]
+    entries = [_entry(name, domain.text(), domain.about) for name, domain in space.domains.items()]
     return Group(*entries)
 
 

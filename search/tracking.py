@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from search import tracking_entities as entities
 from search.study import State
 from search.tracking_entities import DatasetInfo
-from search.tracking_store import Store, first_line, locate, open_client, ui_command
+from search.tracking_store import (
+    Store,
+    first_line,
+    locate,
+    open_client,
+    ui_command,
+)
 from spaces.domains import Value
 from spaces.errors import InputError
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SERVER_SCHEMES = ("http", "https")
-DATABASE_PORTS = {"sqlite": None, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+PORTS = {
+    "http": 80,
+    "https": 443,
+    "sqlite": None,
+    "postgresql": 5432,
+    "mysql": 3306,
+    "mssql": 1433,
+}
 ANSWER_SECONDS = 3.0
 
 ENVIRONMENT = {
@@ -72,6 +79,15 @@ def locate(runs_dir: Path, tracking_uri: str | None) -> Store:
         return Store(f"sqlite:///{runs_dir / 'mlflow.db'}", artifacts, own=True)
     scheme = _readable_scheme(address)
     return Store(address, None if scheme in SERVER_SCHEMES else artifacts, own=False)
+
+
+def check_place(runs_dir: Path, tracking_uri: str | None) -> None:
+    """Says at once, before anything is written, when MLflow cannot be used.
+
+    Raises:
+        InputError: as `locate`, or nothing answers there.
+    """
+    _knock(locate(runs_dir, tracking_uri))
 
 
 def open_client(store: Store) -> "MlflowClient":
@@ -141,7 +157,7 @@ def _readable_scheme(address: str) -> str:
         scheme = parts.scheme.partition("+")[0]
         # Reading the port is what checks it.
         complete = "://" in address and (parts.port or parts.hostname or scheme == "sqlite")
-        if complete and (scheme in SERVER_SCHEMES or scheme in DATABASE_PORTS):
+        if complete and scheme in PORTS:
             return scheme
     raise InputError(
         f"The MLflow address '{_without_password(address)}' cannot be read: give "
@@ -212,7 +228,7 @@ def _check_database(store: Store) -> None:
 
 def _knock(store: Store) -> None:
     parts = urlsplit(store.uri)
-    port = parts.port or DATABASE_PORTS[parts.scheme.partition("+")[0]]
+    port = parts.port or PORTS[parts.scheme.partition("+")[0]]
     if parts.hostname is None or port is None:
         return
     try:

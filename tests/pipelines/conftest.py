@@ -1,13 +1,14 @@
 """What the tests that train share: TensorFlow set up once, small data, small configs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.splits import SearchData
+from pipelines.tasks import TASKS, Task
 from spaces.config import (
     Augmentation,
     Config,
@@ -18,7 +19,11 @@ from spaces.config import (
     Training,
 )
 
+if TYPE_CHECKING:
+    from pipelines.session import TrainingSession
+
 MakeConfig = Callable[..., Config]
+Start = Callable[..., "TrainingSession"]
 SMALL = Network(layers=(DenseLayer(units=32),))
 
 
@@ -57,3 +62,25 @@ def config() -> MakeConfig:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def iris(how: Runtime) -> SearchData:
+    return load_data("iris", None)
+
+
+@pytest.fixture
+def start(how: Runtime, digits: SearchData, config: MakeConfig) -> Start:
+    """A new session; on digits, with the small network, unless told otherwise."""
+    from pipelines.session import TrainingSession  # late: not all tests here need TensorFlow
+
+    def new(
+        configured: Config | None = None,
+        *,
+        task: Task = TASKS["digits"],
+        data: SearchData = digits,
+        seed: int = 1,
+    ) -> TrainingSession:
+        return TrainingSession(task, data, configured or config(), seed=seed, how=how)
+
+    return new

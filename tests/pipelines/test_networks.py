@@ -1,6 +1,8 @@
 """Networks: what a config says is what Keras builds."""
 
+import random
 from collections.abc import Callable
+from typing import get_args
 
 import keras
 import numpy as np
@@ -8,7 +10,13 @@ import optuna
 import pytest
 
 from pipelines import runtime
-from pipelines.networks import InvalidShapeError, build_network, logits_of
+from pipelines.networks import (
+    INITIALIZERS,
+    POOLINGS,
+    InvalidShapeError,
+    build_network,
+    logits_of,
+)
 from pipelines.runtime import Runtime
 from spaces.config import (
     BatchNorm,
@@ -50,10 +58,10 @@ def _float32(how: Runtime) -> None:
 
 def raw_inputs(task: str, count: int = 6) -> np.ndarray:
     shape, _ = INPUTS[task]
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     if len(shape) == 3:
-        return random.integers(0, 256, (count, *shape)).astype(np.float32)
-    return random.normal(size=(count, *shape)).astype(np.float32)
+        return generator.integers(0, 256, (count, *shape)).astype(np.float32)
+    return generator.normal(size=(count, *shape)).astype(np.float32)
 
 
 def names(model: keras.Model) -> list[str]:
@@ -62,6 +70,26 @@ def names(model: keras.Model) -> list[str]:
 
 def weights(model: keras.Model) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in model.get_weights()]
+
+
+def test_the_seed_alone_decides_the_weights(config: MakeConfig) -> None:
+    network = Network(blocks=(ConvBlock(filters=4),), layers=(DenseLayer(units=8),))
+
+    def kernels(seed: int) -> list[np.ndarray]:
+        random.random()  # as another thread of the worker may do
+        model = build_network(config(network), (8, 8, 1), 10, seed)
+        return [weight for weight in weights(model) if weight.ndim > 1]
+
+    for first, again, other in zip(kernels(3), kernels(3), kernels(4), strict=True):
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+def test_tables_and_config_name_the_same_initializers_and_poolings() -> None:
+    initializers = get_args(Network.model_fields["initializer"].annotation)
+    poolings = get_args(ConvBlock.model_fields["pooling"].annotation)
+    assert set(INITIALIZERS) == set(initializers)
+    assert {*POOLINGS, "none"} == set(poolings)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -268,6 +268,12 @@ def test_a_lost_session_costs_no_more_than_sending_the_checkpoint(make: Make) ->
     assert [row["epoch"] for row in record.rows] == list(range(1, 10))
 
 
+def test_a_checkpoint_travels_only_to_who_lacks_the_session(make: Make) -> None:
+    engine = FakeEngine(rows_per_segment=2)
+    make(engine, trials=3).run()
+    assert {job.segment.checkpoint for job in engine.sent} == {None}
+
+
 def test_many_trials_that_crash_in_a_row_end_the_search(make: Make) -> None:
     study, log = new_study(), FakeLog()
     bug = ValueError("broken")
@@ -360,7 +366,8 @@ def test_another_seed_is_another_study(make: Make) -> None:
 def test_deterministic_does_not_depend_on_which_worker_is_faster(make: Make) -> None:
     studies = [new_study() for _ in range(4)]
     for n, study in enumerate(studies):
-        engine = FakeEngine(n_workers=3, choose=shuffled(n) if n else in_order)
+        choose = shuffled(n) if n else in_order
+        engine = FakeEngine(n_workers=3, choose=choose, rows_per_segment=n + 1)
         make(engine, study, trials=25, deterministic=True).run()
     assert all(content(study) == content(studies[0]) for study in studies)
 

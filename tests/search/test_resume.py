@@ -183,8 +183,14 @@ def _search_until_dark(
 def _finish_and_check(storage: FragileStorage, runs_dir: Path, log: FakeLog) -> None:
     storage.power = Power()
     study = new_study(storage)
-    coordinator(study, runs_dir, FakeEngine(n_workers=2), log).run()
+    left = {trial.number: read(trial) for trial in study.get_trials(states=[TrialState.RUNNING])}
+    trained = {number: record.epoch for number, record in left.items() if record}
+    engine = FakeEngine(n_workers=2)
+    coordinator(study, runs_dir, engine, log).run()
     assert_whole(study, log, runs_dir)
+    for number, epoch in trained.items():
+        first = next(job for job in engine.sent if job.number == number)
+        assert first.segment.begin == epoch
 
 
 @settings(max_examples=60, deadline=None)
@@ -212,6 +218,19 @@ def test_killed_at_every_single_write(tmp_path: Path) -> None:
         storage, log, runs_dir = FragileStorage(), FakeLog(), tmp_path / str(cut)
         assert not _search_until_dark(storage, runs_dir, log, Power(cut), 0, 2)
         _finish_and_check(storage, runs_dir, log)
+
+
+def test_a_search_that_is_stopped_after_one_that_was_killed_closes_the_runs_of_both(
+    tmp_path: Path,
+) -> None:
+    for cut in range(0, 100, 3):
+        storage, log, runs_dir = FragileStorage(), FakeLog(), tmp_path / str(cut)
+        _search_until_dark(storage, runs_dir, log, Power(cut), 0, 4)
+        storage.power = Power()
+        study = new_study(storage)
+        coordinator(study, runs_dir, FakeEngine(), log, SilentView(stop_at=1)).run()
+        assert "running" not in {run.state for run in log.runs.values()}
+        assert len({run.number for run in log.runs.values()}) == len(log.runs)
 
 
 def test_a_trial_keeps_its_parameters_and_seed_when_it_goes_on(tmp_path: Path) -> None:

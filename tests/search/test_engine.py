@@ -1,0 +1,201 @@
+"""The Dask engine, with real worker processes and work that takes no time."""
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import distributed
+import pytest
+
+from search import engine as engines
+from search.engine import DaskEngine, DaskJob, WorkerLostError, local_engine
+from spaces.errors import InputError
+
+PATIENCE_SECONDS = 60.0
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def process() -> int:
+    return os.getpid()
+
+
+def fail() -> None:
+    raise InputError("The files differ.")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> None:
+    time.sleep(1000)
+
+
+def pause(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def interrupt() -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return os.getpid()
+
+
+def grow() -> None:
+    held = []
+    while True:
+        held.append(bytearray(16_000_000))
+        time.sleep(0.005)
+
+
+def ended(engine: DaskEngine, *jobs: DaskJob) -> list[DaskJob]:
+    """The jobs in the order of their end."""
+    found: list[DaskJob] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < len(jobs):
+        assert time.monotonic() < deadline, "the jobs do not end"
+        found += [job for job in engine.wait(0.25) if job in jobs]
+    return found
+
+
+def value(engine: DaskEngine, job: DaskJob) -> object:
+    ended(engine, job)
+    return job.result()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DaskEngine]:
+    with local_engine(2) as started:
+        yield started
+
+
+def test_work_comes_back_with_its_result(engine: DaskEngine) -> None:
+    jobs = [engine.submit(add, n, 1, near=None) for n in range(10)]
+    ended(engine, *jobs)
+    assert [job.result() for job in jobs] == list(range(1, 11))
+    assert engine.wait(0.0) == []
+
+
+def test_an_error_travels(engine: DaskEngine) -> None:
+    job = engine.submit(fail, near=None)
+    with pytest.raises(InputError, match=r"The files differ\."):
+        value(engine, job)
+
+
+def test_new_work_goes_to_the_idle_worker(engine: DaskEngine) -> None:
+    jobs = [engine.submit(pause, 0.2, near=None) for _ in range(2)]
+    ended(engine, *jobs)
+    assert len({job.result() for job in jobs}) == 2
+
+
+def test_work_goes_on_where_the_last_was_done(engine: DaskEngine) -> None:
+    first, second = (engine.submit(pause, 0.1, near=None) for _ in range(2))
+    ended(engine, first, second)
+    for _ in range(3):
+        for job in (second, first):
+            assert value(engine, engine.submit(process, near=job)) == job.result()
+
+
+def test_work_leaves_a_busy_worker_for_an_idle_one(engine: DaskEngine) -> None:
+    here = engine.submit(process, near=None)
+    value(engine, here)
+    busy = engine.submit(pause, 0.3, near=here)
+    other = engine.submit(process, near=here)
+    assert value(engine, other) != here.result()
+    assert value(engine, busy) == here.result()
+
+
+def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
+    for _ in range(2):
+        job = engine.submit(die, near=None)
+        with pytest.raises(WorkerLostError) as caught:
+            value(engine, job)
+        assert not caught.value.out_of_memory
+        assert value(engine, engine.submit(add, 1, 2, near=job)) == 3
+    jobs = [engine.submit(pause, 0.5, near=None) for _ in range(2)]
+    ended(engine, *jobs)
+    assert len({job.result() for job in jobs}) == 2
+
+
+def test_a_result_is_not_worked_out_again_when_its_worker_dies(
+    engine: DaskEngine, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    job = engine.submit(trace.mkdir, near=None)
+    value(engine, job)
+    with pytest.raises(WorkerLostError):
+        value(engine, engine.submit(die, near=job))
+    trace.rmdir()
+    value(engine, engine.submit(pause, 0.5, near=job))
+    assert not trace.exists()
+    assert job.result() is None
+
+
+def test_a_hanging_job_can_be_ended(engine: DaskEngine) -> None:
+    job = engine.submit(hang, near=None)
+    engine.wait(0.5)
+    queued = engine.submit(process, near=None), engine.submit(process, near=None)
+    engine.kill(job)
+    with pytest.raises(WorkerLostError) as caught:
+        value(engine, job)
+    assert not caught.value.out_of_memory
+    ended(engine, *(job for job in queued if job in engine._open))
+    assert value(engine, engine.submit(add, 2, 2, near=job)) == 4
+
+
+def test_a_job_that_no_worker_has_begun_can_be_ended(engine: DaskEngine) -> None:
+    job = engine.submit(pause, 0.5, near=None)
+    job.future.cancel()
+    with pytest.raises(WorkerLostError):
+        value(engine, job)
+
+
+def test_workers_do_not_hear_the_keyboard(engine: DaskEngine) -> None:
+    job = engine.submit(interrupt, near=None)
+    assert value(engine, job) == value(engine, engine.submit(process, near=job))
+
+
+def test_a_foreign_job_cannot_be_killed(engine: DaskEngine) -> None:
+    with pytest.raises(TypeError, match="not a job of this engine"):
+        engine.kill("job")  # type: ignore[arg-type]
+
+
+def test_the_only_worker_dies_and_the_next_job_waits_for_its_successor() -> None:
+    with local_engine(1) as single:
+        for _ in range(2):
+            lost = single.submit(die, near=None)
+            with pytest.raises(WorkerLostError):
+                value(single, lost)
+            assert value(single, single.submit(add, 1, 1, near=lost)) == 2
+
+
+def test_a_worker_that_outgrows_its_memory_says_so() -> None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(engines._CONFIG))
+        cluster = stack.enter_context(
+            distributed.LocalCluster(
+                n_workers=1,
+                threads_per_worker=1,
+                memory_limit="512MB",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        )
+        small = DaskEngine(stack.enter_context(distributed.Client(cluster)), 1)
+        for _ in range(2):
+            job = small.submit(grow, near=None)
+            with pytest.raises(WorkerLostError, match="out of memory") as caught:
+                value(small, job)
+            assert caught.value.out_of_memory
+        assert value(small, small.submit(add, 1, 1, near=job)) == 2
+        with pytest.raises(WorkerLostError) as died:
+            value(small, small.submit(die, near=None))
+        assert not died.value.out_of_memory
