@@ -64,7 +64,7 @@ def run_search(
         )
         with _stop_on_signals(coordinator, console), view.live():
             coordinator.run()
-    for result in ending(coordinator):
+    for result in ending(coordinator, log.seconds):
         console.print(result, soft_wrap=not console.is_terminal)
     return not coordinator.stopped
 

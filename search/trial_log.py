@@ -3,6 +3,7 @@
 import csv
 import io
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +21,9 @@ class MlflowTrialLog:
 
     When MLflow fails it is left alone for the rest of the search, with one warning. What was
     not logged is logged when the study is resumed, from what Optuna's storage holds.
+
+    Attributes:
+        seconds: Spent in MLflow so far.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class MlflowTrialLog:
         self._tracker, self._parent_id, self._dataset = tracker, parent_id, dataset
         self._tags, self._warn = tags, warn
         self._down = False
+        self.seconds = 0.0
         self._left_open = self._attempt(lambda: tracker.unfinished_trials(parent_id)) or {}
 
     def begin(self, number: int, record: Record) -> str:
@@ -85,6 +90,7 @@ class MlflowTrialLog:
     def _attempt(self, call: Callable[[], T]) -> T | None:
         if self._down:
             return None
+        started = time.perf_counter()
         try:
             return call()
         except TrackingError as error:
@@ -94,6 +100,8 @@ class MlflowTrialLog:
                 " run the same command again."
             )
             return None
+        finally:
+            self.seconds += time.perf_counter() - started
 
 
 def trial_name(number: int) -> str:

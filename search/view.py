@@ -118,14 +118,15 @@ def beginning(
     return lines
 
 
-def ending(coordinator: Coordinator) -> list[Text | str]:
-    """What came of it, and what to do next."""
+def ending(coordinator: Coordinator, log_seconds: float) -> list[Text | str]:
+    """What came of it, what the time went into, and what to do next."""
     task = coordinator.task.name
-    share = coordinator.train_seconds / max(coordinator.elapsed * coordinator.n_workers, 1e-9)
+    worker_seconds = max(coordinator.elapsed * coordinator.n_workers, 1e-9)
     what = "Stopped" if coordinator.stopped else "Done"
     first = (
         f"{what} after {_clock_text(coordinator.elapsed)}: {_counts(coordinator)};"
-        f" workers spent {share:.0%} of the time training."
+        f" {coordinator.train_seconds / worker_seconds:.0%} of the workers' time was training,"
+        f" logging took {log_seconds / worker_seconds:.1%}."
     )
     lines: list[Text | str] = [first, best_line(coordinator)]
     if coordinator.n_unfinished:

@@ -152,8 +152,11 @@ def test_a_hanging_job_can_be_ended(engine: DaskEngine) -> None:
 
 
 def test_a_job_that_no_worker_has_begun_can_be_ended(engine: DaskEngine) -> None:
-    job = engine.submit(pause, 0.5, near=None)
-    job.future.cancel()
+    nowhere = engine._client.submit(engines._located, process, workers=["tcp://127.0.0.1:1"])
+    job = DaskJob(nowhere, "nowhere")
+    engine._open.append(job)
+    assert engine.wait(0.2) == []
+    engine.kill(job)
     with pytest.raises(WorkerLostError):
         value(engine, job)
 
