@@ -114,7 +114,7 @@ class TrialBook:
             worker_seconds=record.worker_seconds + result.total_seconds,
             train_seconds=record.train_seconds + result.train_seconds,
         )
-        epoch = f"{record.epoch:.2g}"
+        epoch = studies.epoch_text(record.epoch)
         if result.stop == "diverged":
             self.failed(active, "diverged", f"the loss was no number at epoch {epoch}")
         elif result.stop == "plateau":

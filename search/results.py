@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.tasks import Task
 from search import study as studies
@@ -40,14 +41,15 @@ def leaderboard_table(study: optuna.Study, found: list[tuple[int, Record]]) -> T
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("config")
     for rank, (number, record) in enumerate(found, 1):
+        preset = f" [{record.preset}]" if record.preset else ""
         table.add_row(
             str(rank),
             trial_name(number),
             f"{record.best[metric]:.4f}",
-            f"{record.best['epoch']:.3g}",
+            studies.epoch_text(record.best["epoch"]),
             f"{record.n_parameters:,}",
             f"{record.train_seconds:.0f}",
-            record.parsed_config().title() + (f" [{record.preset}]" if record.preset else ""),
+            Text(record.parsed_config().title() + preset),
         )
     return table
 
@@ -90,6 +92,11 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
     """
     ((number, record),) = leaders(study, 1)
     run_id = studies.run_of(study, number, record)
+    if not run_id:
+        raise InputError(
+            f"The best trial {trial_name(number)} is not in MLflow yet: run"
+            f" `hpsearch search {task.name}` again, which logs what is missing."
+        )
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     folder = exports_dir / task.name
     exports_dir.mkdir(parents=True, exist_ok=True)
@@ -108,17 +115,23 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
             **end_metrics(record),
         }
         new.joinpath("scores.json").write_text(json.dumps(content, indent=2) + "\n")
-        _save_preprocessor(task, settings, new)
+        _save_preprocessor(task, settings, content["data_digest"], new)
         if folder.exists():
             folder.rename(Path(temporary, "old"))
         new.rename(folder)
     return folder
 
 
-def _save_preprocessor(task: Task, settings: Settings, folder: Path) -> None:
+def _save_preprocessor(task: Task, settings: Settings, digest: object, folder: Path) -> None:
     """What turns raw rows into the model's input, for tasks that have such a thing."""
-    preprocessor = task.load(settings.data_dir).preprocessor
-    if preprocessor is not None:
-        import joblib  # scikit-learn's own way to save its objects
+    data = task.load(settings.data_dir)
+    if data.preprocessor is None:
+        return
+    if data.digest != digest:
+        raise InputError(
+            f"The data of {task.name} have the digest {data.digest}, the study was made with"
+            f" {digest}: point --data-dir to the same files."
+        )
+    import joblib  # scikit-learn's own way to save its objects
 
-        joblib.dump(preprocessor, folder / "preprocessor.joblib")
+    joblib.dump(data.preprocessor, folder / "preprocessor.joblib")

@@ -43,6 +43,8 @@ class Settings:
         _at_least("--trials", self.trials, 1)
         _at_least("--workers", self.workers, 1)
         _at_least("--seed", self.seed, 0)
+        if self.seed >= 2**31:
+            raise InputError(f"--seed must be below {2**31}, got {self.seed}.")
         if self.epochs is not None:
             _at_least("--epochs", self.epochs, 1)
         if self.timeout_seconds <= 0:

@@ -105,6 +105,11 @@ def step_of(epoch: float, first_rung: float) -> int:
     return max(1, round(epoch / first_rung))
 
 
+def epoch_text(epoch: float) -> str:
+    """As people read it: 0.33, 1, 300."""
+    return f"{round(epoch, 2):g}"
+
+
 def study_name(task: Task, space: Space, training: Training, digest: str, seed: int) -> str:
     """Changes with all that makes scores incomparable or draws invalid."""
     content = [space.fingerprint(), training.model_dump(), digest, task.goal.metric, seed]
@@ -165,8 +170,10 @@ def find_study(settings: Settings, task: str, name: str | None) -> optuna.Study:
     Raises:
         InputError: there is none.
     """
-    if settings.storage is None and not (settings.runs_dir / "optuna.db").exists():
-        raise _no_study(task, f"there is no {settings.runs_dir}/optuna.db")
+    url = settings.storage or f"sqlite:///{settings.runs_dir / 'optuna.db'}"
+    kind, _, path = url.partition(":///")
+    if kind == "sqlite" and not Path(path).exists():  # it would be made
+        raise _no_study(task, f"there is no {path}")
     storage = open_storage(settings.runs_dir, settings.storage)
     summaries = [
         summary

@@ -182,7 +182,6 @@ def test_validation_is_scored_without_penalty_smoothing_or_augmentation(
     start: Start, config: MakeConfig, digits: SearchData
 ) -> None:
     configured = config(
-        BUSY_CNN,
         regularization=Regularization(l2=0.1, label_smoothing=0.3, class_weight="balanced"),
         augmentation=Augmentation(erasing=1.0),
         **FROZEN,
@@ -193,6 +192,48 @@ def test_validation_is_scored_without_penalty_smoothing_or_augmentation(
     expected = scoring.score(digits.validation.labels, outputs, ("loss", "accuracy"))
     assert row["val_loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert row["val_accuracy"] == expected["accuracy"]
+
+
+def test_a_row_inside_an_epoch_tells_of_the_batches_so_far(
+    start: Start, config: MakeConfig, digits: SearchData
+) -> None:
+    session = start(config(batch_size=64, **FROZEN))
+    seen = session._order(0)[: 9 * 64]
+    outputs = outputs_of(session.model, digits.train.inputs[seen])
+    (row,) = session.advance(0.5)
+    expected = scoring.score(digits.train.labels[seen], outputs, ("loss", "accuracy"))
+    assert row["train_loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert row["train_accuracy"] == pytest.approx(expected["accuracy"])
+
+
+def test_dropout_and_batch_norm_work_while_training(
+    start: Start, config: MakeConfig, digits: SearchData
+) -> None:
+    layer = DenseLayer(units=32, dropout=0.5, batch_norm="before")
+    batch_size = len(digits.train.labels)
+    session = start(config(Network(layers=(layer,)), batch_size=batch_size, **FROZEN))
+    outputs = outputs_of(session.model, digits.train.inputs)
+    at_rest = scoring.score(digits.train.labels, outputs, ["loss"])["loss"]
+    (row,) = session.advance(1)
+    assert abs(row["train_loss"] - at_rest) > 0.01
+    assert np.abs(session.model.get_layer("norm_1").moving_mean.numpy()).max() > 0
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_the_same_image_is_changed_anew_in_every_batch_and_epoch(
+    shift: float, start: Start, config: MakeConfig, digits: SearchData
+) -> None:
+    one_image = np.repeat(digits.train.inputs[:1], 8, axis=0)
+    data = replace(digits, train=Split(one_image, np.repeat(digits.train.labels[:1], 8)))
+    configured = config(
+        batch_size=4,
+        augmentation=Augmentation(shift=shift),
+        **{**FROZEN, "training": Training(epochs=3)},
+    )
+    rows = start(configured, data=data).advance(0.5)
+    rows += start(configured, data=data).advance(3)
+    losses = {round(row["train_loss"], 6) for row in rows}
+    assert len(losses) == (4 if shift else 1)
 
 
 def test_the_scores_do_not_depend_on_how_many_rows_are_predicted_at_once(

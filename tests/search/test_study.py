@@ -110,6 +110,14 @@ def test_the_step_of_an_epoch_is_a_whole_number(epoch: float, first: float, step
     assert studies.step_of(epoch, first) == step
 
 
+@pytest.mark.parametrize(
+    ("epoch", "text"),
+    [(1 / 3, "0.33"), (31 / 94, "0.33"), (1.0, "1"), (27.0, "27"), (100.0, "100"), (300.0, "300")],
+)
+def test_an_epoch_is_shown_without_powers_of_ten(epoch: float, text: str) -> None:
+    assert studies.epoch_text(epoch) == text
+
+
 # draws
 
 
@@ -268,6 +276,9 @@ def test_finds_the_study_that_was_worked_on_last_or_the_named_one(tmp_path: Path
 def test_a_study_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no study of fake .*run `hpsearch search fake` first"):
         studies.find_study(settings(tmp_path / "mlruns"), "fake", None)
+    elsewhere = settings(tmp_path, storage=f"sqlite:///{tmp_path}/typo.db")
+    with pytest.raises(InputError, match=r"no study of fake \(there is no .*typo\.db\)"):
+        studies.find_study(elsewhere, "fake", None)
     assert list(tmp_path.iterdir()) == []
     opened(tmp_path)
     with pytest.raises(InputError, match=r"no study of digits .*none is stored yet"):
