@@ -39,6 +39,11 @@ class Checkpoints:
     def holds(self, number: int) -> bool:
         return any(path.suffix == ".npz" for path in self._files(number))
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to be done for any trial."""
+        return not any(self._folder.glob("*.npz"))
+
     def keep_only(self, number: int, epoch: float) -> None:
         for path in self._files(number):
             if path != self._path(number, epoch):

@@ -72,13 +72,13 @@ Overrides = Annotated[
     ),
 ]
 # `--set a=1 b=2`: what follows the first value reaches us as further arguments.
-More = Annotated[list[str], typer.Argument(hidden=True)]
+_MORE = {"allow_extra_args": True}
 
 
-@app.command()
+@app.command(context_settings=_MORE)
 def search(
+    context: typer.Context,
     task: Task = "digits",
-    more: More = [],  # noqa: B006 - typer copies it
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     trials: Annotated[int, typer.Option(help="Finished trials, earlier ones included.")] = 50,
     budget: Annotated[
@@ -124,16 +124,15 @@ def search(
         tracking_uri=tracking_uri,
     )
     found = _find_task(task)
-    space = found.space.narrow([*overrides, *more])
+    space = found.space.narrow([*overrides, *context.args])
 
     _check_mlflow(runs_dir, tracking_uri)
-    from search.coordinator import BrokenSearchError
-    from search.run import run_search
+    data = found.load(data_dir)
+
+    from search.run import run_search  # late: it takes a second, and the input is checked now
 
     try:
-        ended = run_search(found, space, settings, _console(), _command())
-    except BrokenSearchError as error:
-        _fail(str(error), 1)
+        ended = run_search(found, space, settings, data, _console(), _command())
     except KeyboardInterrupt:
         _fail("Left at once; the same command goes on from what is stored.", 130)
     if not ended:
@@ -185,16 +184,15 @@ def train(
         chosen = chosen.with_epochs(epochs)
 
     _check_mlflow(runs_dir, tracking_uri)
-    from search.train import TrainingFailedError, run_training
+    data = found.load(data_dir)
 
-    try:
-        run_training(found, chosen, name, settings, _console(), _command())
-    except TrainingFailedError as error:
-        _fail(str(error), 1)
+    from search.train import run_training
+
+    run_training(found, chosen, name, settings, data, _console(), _command())
 
 
-@app.command()
-def space(task: Task, more: More = [], overrides: Overrides = []) -> None:  # noqa: B006
+@app.command(context_settings=_MORE)
+def space(context: typer.Context, task: Task, overrides: Overrides = []) -> None:  # noqa: B006
     """Print what may vary for a task.
 
     Every hyperparameter with its range and what it does.
@@ -204,7 +202,7 @@ def space(task: Task, more: More = [], overrides: Overrides = []) -> None:  # no
     from search.tables import space_text
     from spaces.spaces import find_space
 
-    _console().print(space_text(find_space(task).narrow([*overrides, *more])))
+    _console().print(space_text(find_space(task).narrow([*overrides, *context.args])))
 
 
 @app.command()
@@ -296,13 +294,15 @@ def ui(
 
 
 def main() -> None:
-    """Runs the command line; bad input ends in one sentence and status 2."""
-    from spaces.errors import InputError
+    """Runs the command line; what is no bug ends in one sentence and status 1 or 2."""
+    from spaces.errors import InputError, RunFailedError
 
     try:
         app()
     except InputError as error:
         _fail(str(error), 2)
+    except RunFailedError as error:
+        _fail(str(error), 1)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -25,7 +25,7 @@ from search.engine import Engine, Job, WorkerLostError
 from search.settings import Settings
 from search.study import Record
 from spaces.config import Training
-from spaces.errors import InputError
+from spaces.errors import InputError, RunFailedError
 from spaces.space import Space
 
 TICK_SECONDS = 0.25
@@ -39,7 +39,7 @@ CLOSING_SECONDS = 15.0
 """How long an interrupted search waits for the artifacts of trials that have just ended."""
 
 
-class BrokenSearchError(RuntimeError):
+class BrokenSearchError(RunFailedError):
     """Trial after trial crashes; the message says how."""
 
 
@@ -72,6 +72,7 @@ class Coordinator:
         data_digest: str,
         log: TrialLog,
         view: View,
+        started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.task, self.settings = task, settings
@@ -79,7 +80,7 @@ class Coordinator:
         self._study_name, self._digest = study.study_name, data_digest
         self._engine, self._view, self._clock = engine, view, clock
         self._rungs = studies.rungs(task.first_rung, training.epochs)
-        self._started = clock()
+        self._started = clock() if started is None else started
         self._crashes_in_a_row = 0
         self._waiting: deque[Active] = deque()
         self._unstored: deque[Active] = deque()

@@ -1,9 +1,11 @@
 """What a study found: the leaderboard, and the export of its best trial."""
 
+import contextlib
 import csv
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -99,8 +101,7 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
         )
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     folder = exports_dir / task.name
-    exports_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=exports_dir, prefix=f".{task.name}-") as temporary:
+    with _parent(exports_dir), tempfile.TemporaryDirectory(dir=exports_dir) as temporary:
         new = Path(temporary, "new")
         new.mkdir()
         tracker.download(run_id, "model.keras", new)
@@ -122,8 +123,21 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
     return folder
 
 
+@contextlib.contextmanager
+def _parent(folder: Path) -> Iterator[None]:
+    """Makes the folder, and takes it away again if nothing came of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+
+
 def _save_preprocessor(task: Task, settings: Settings, digest: object, folder: Path) -> None:
     """What turns raw rows into the model's input, for tasks that have such a thing."""
+    if task.space.image_side is not None:
+        return
     data = task.load(settings.data_dir)
     if data.preprocessor is None:
         return

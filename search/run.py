@@ -2,10 +2,12 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 import optuna
+from optuna.trial import TrialState
 from rich.console import Console
 
 from pipelines.runtime import Runtime
@@ -13,19 +15,21 @@ from pipelines.segment import prepare
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search import study as studies
+from search.checkpoints import Checkpoints, sole_search
 from search.coordinator import Coordinator
 from search.engine import DaskEngine, local_engine
 from search.settings import Settings
 from search.study import State
 from search.tracking import DatasetInfo, Tracker, TrackingError
 from search.trial_log import MlflowTrialLog, git_commit
-from search.view import SearchView, beginning, ending
+from search.view import SearchView, already_complete, beginning, ending
+from spaces.config import Training
 from spaces.presets import presets_of
 from spaces.space import Space
 
 
 def run_search(
-    task: Task, space: Space, settings: Settings, console: Console, command: str
+    task: Task, space: Space, settings: Settings, data: SearchData, console: Console, command: str
 ) -> bool:
     """Searches, going on with what is stored; whether it was left to end by itself.
 
@@ -33,12 +37,40 @@ def run_search(
         command: What the user typed, for the record.
 
     Raises:
-        InputError: data, storage or MLflow cannot be used.
+        InputError: storage or MLflow cannot be used, or another search is at work on the study.
         BrokenSearchError: one trial after the other crashes.
+        TrackingError: MLflow fails at the start.
     """
+    started = time.monotonic()
     training = task.training_for(settings.epochs)
-    data = task.load(settings.data_dir)
     study = studies.open_study(settings, task, space, training, data.digest)
+    with sole_search(settings.runs_dir, study.study_name):
+        if _is_complete(study, settings):
+            console.print(f"Study {study.study_name}: {already_complete(study)}")
+            return True
+        return _search(task, space, study, settings, training, data, console, command, started)
+
+
+def _is_complete(study: optuna.Study, settings: Settings) -> bool:
+    """Whether a search would do nothing, so that no cluster need be started for it."""
+    trials = study.get_trials(deepcopy=False)
+    unfinished = any(trial.state == TrialState.RUNNING for trial in trials)
+    unstored = not Checkpoints(settings.runs_dir, study.study_name).empty
+    finished = sum(trial.state.is_finished() for trial in trials)
+    return not unfinished and not unstored and finished >= settings.trials
+
+
+def _search(
+    task: Task,
+    space: Space,
+    study: optuna.Study,
+    settings: Settings,
+    training: Training,
+    data: SearchData,
+    console: Console,
+    command: str,
+    started: float,
+) -> bool:
     fresh = not study.get_trials(deepcopy=False)
     if settings.presets:
         studies.enqueue_presets(
@@ -61,6 +93,7 @@ def run_search(
             data_digest=data.digest,
             log=log,
             view=view,
+            started=started,
         )
         with _stop_on_signals(coordinator, console), view.live():
             coordinator.run()

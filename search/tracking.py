@@ -18,7 +18,7 @@ from search.tracking_store import (
     ui_command,
 )
 from spaces.domains import Value
-from spaces.errors import InputError
+from spaces.errors import InputError, RunFailedError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +38,7 @@ STATUS: dict[State, str] = {
 METRICS_PER_BATCH = 1000
 
 
-class TrackingError(RuntimeError):
+class TrackingError(RunFailedError):
     """MLflow failed during a search, which can go on without it."""
 
 

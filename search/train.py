@@ -14,6 +14,7 @@ from pipelines.segment import (
     prepare,
     train_segment,
 )
+from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.run import dataset_info, run_tags
 from search.settings import Settings, available_cores
@@ -21,14 +22,21 @@ from search.study import Record, State
 from search.tracking import Tracker
 from search.trial_log import end_metrics, end_tags, written
 from spaces.config import Config
+from spaces.errors import RunFailedError
 
 
-class TrainingFailedError(RuntimeError):
+class TrainingFailedError(RunFailedError):
     """The config could not be trained to its end; the message is for the user."""
 
 
 def run_training(
-    task: Task, config: Config, name: str, settings: Settings, console: Console, command: str
+    task: Task,
+    config: Config,
+    name: str,
+    settings: Settings,
+    data: SearchData,
+    console: Console,
+    command: str,
 ) -> None:
     """Trains `config` to its own number of epochs, printing a line an epoch.
 
@@ -38,7 +46,6 @@ def run_training(
     Raises:
         TrainingFailedError: it diverged, or does not fit.
     """
-    data = task.load(settings.data_dir)
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     how = Runtime(available_cores(), settings.precision, settings.deterministic)
     tags = {**run_tags(settings, data.digest), "seed": str(settings.seed), "command": command}

@@ -1,6 +1,7 @@
 """What the user sees of a running search: a line a trial, and on a terminal a live table."""
 
 import datetime as dt
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from pipelines.tasks import Task
 from search.active import Active
 from search.coordinator import Coordinator
 from search.settings import Settings
-from search.study import Record
+from search.study import Record, best_first, epoch_text
 from search.study import rungs as rungs_of
 from search.trial_log import trial_name
 from spaces.config import Training
@@ -63,7 +64,7 @@ class SearchView:
     def _row(self, active: Active) -> tuple[str, ...]:
         record = active.record
         scores = [row[self._metric] for row in record.rows]
-        epoch = f"{record.epoch:.2g}/{active.config.training.epochs}"
+        epoch = f"{epoch_text(record.epoch)}/{active.config.training.epochs}"
         doing = epoch if active.training else "saving"
         best = f"{record.best[self._metric]:.4f}" if record.best else ""
         name = trial_name(active.number)
@@ -75,7 +76,9 @@ def ended_line(number: int, record: Record, metric: str) -> Text:
     what = f"{record.state} ({record.cause})" if record.cause else record.state
     line = Text(f"{trial_name(number)} ")
     line.append(f"{what:<10}", style=_COLOURS.get(record.state, ""))
-    line.append(f" {score} at epoch {record.epoch:<4.2g} {record.parsed_config().title()}")
+    line.append(
+        f" {score} at epoch {epoch_text(record.epoch):<4} {record.parsed_config().title()}"
+    )
     if record.preset:
         line.append(f" [{record.preset}]", style="dim")
     if record.cause:
@@ -97,7 +100,8 @@ def beginning(
     finished = sum(trial.state.is_finished() for trial in trials)
     left = sum(trial.state == TrialState.RUNNING for trial in trials)
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
-    rungs = ", ".join(f"{rung:.2g}" for rung in rungs_of(task.first_rung, training.epochs)[:-1])
+    rungs = rungs_of(task.first_rung, training.epochs)[:-1]
+    judged = f", judged at {', '.join(epoch_text(rung) for rung in rungs)}" if rungs else ""
     at_most = (
         f", {_clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
     )
@@ -106,15 +110,15 @@ def beginning(
         f" {len(data.validation.labels):,} to validate; looking for the best {task.goal.metric}."
     )
     plan = (
-        f"Study {study.study_name}: up to {settings.trials} trials of at most"
-        f" {training.epochs} epochs, judged at {rungs};"
-        f" {settings.workers} workers, {settings.precision}{at_most}."
+        f"Study {study.study_name}: up to {n_of(settings.trials, 'trial')} of at most"
+        f" {n_of(training.epochs, 'epoch')}{judged};"
+        f" {n_of(settings.workers, 'worker')}, {settings.precision}{at_most}."
     )
     lines = [goal, plan]
     if not fresh:
-        lines.append(f"It goes on: {finished} trials are finished, {left} are taken up again.")
+        lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
     elif waiting:
-        lines.append(f"{waiting} presets go first.")
+        lines.append(f"{n_of(waiting, 'preset')} first.")
     return lines
 
 
@@ -128,10 +132,13 @@ def ending(coordinator: Coordinator, log_seconds: float) -> list[Text | str]:
         f" {coordinator.train_seconds / worker_seconds:.0%} of the workers' time was training,"
         f" logging took {log_seconds / worker_seconds:.1%}."
     )
-    lines: list[Text | str] = [first, best_line(coordinator)]
+    lines: list[Text | str] = [
+        first,
+        best_line(coordinator.book.best, coordinator.task.goal.metric),
+    ]
     if coordinator.n_unfinished:
-        left = coordinator.n_unfinished
-        lines.append(f"{left} trials are unfinished: the same command goes on with them.")
+        left = n_of(coordinator.n_unfinished, "trial")
+        lines.append(f"{left} unfinished: the same command goes on with what is left.")
     if coordinator.book.best is not None:
         lines.append(f"Next: hpsearch leaderboard {task}, hpsearch export {task}, hpsearch ui")
     return lines
@@ -144,14 +151,25 @@ def status(coordinator: Coordinator) -> list[Text]:
         f"{_counts(coordinator)}, {_clock_text(coordinator.elapsed)}{_end_time(coordinator)},"
         f" {min(busy, coordinator.n_workers)}/{coordinator.n_workers} busy"
     )
-    return [Text(first, style="dim"), best_line(coordinator)]
+    return [
+        Text(first, style="dim"),
+        best_line(coordinator.book.best, coordinator.task.goal.metric),
+    ]
 
 
-def best_line(coordinator: Coordinator) -> Text:
-    if coordinator.book.best is None:
+def already_complete(study: optuna.Study) -> str:
+    """What to say where a search has nothing to do."""
+    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    best = best_line(
+        next(iter(best_first(study, ("completed",))), None), study.user_attrs["metric"]
+    )
+    return f"{n_of(finished, 'trial')} finished already; ask for more with --trials.\n{best.plain}"
+
+
+def best_line(best: tuple[int, Record] | None, metric: str) -> Text:
+    if best is None:
         return Text("no trial has completed yet", style="dim")
-    number, record = coordinator.book.best
-    metric = coordinator.task.goal.metric
+    number, record = best
     title = record.parsed_config().title()
     return Text(f"best {metric} {record.best[metric]:.4f} by {trial_name(number)} {title}")
 
@@ -168,15 +186,21 @@ def seconds_left(coordinator: Coordinator) -> float | None:
     return max(0.0, min(estimates)) if estimates else None
 
 
+def n_of(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def sparkline(values: Sequence[float]) -> str:
-    low, high = min(values, default=0.0), max(values, default=0.0)
+    """A bar a value; one that is no number, as after divergence, has none."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     span = high - low or 1.0
-    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in finite)
 
 
 def _counts(coordinator: Coordinator) -> str:
     counts = ", ".join(f"{n} {state}" for state, n in coordinator.book.counts.items() if n)
-    of = f"{coordinator.book.n_finished} of {coordinator.settings.trials} trials"
+    of = f"{coordinator.book.n_finished} of {n_of(coordinator.settings.trials, 'trial')}"
     return f"{of} ({counts})" if counts else of
 
 

@@ -1,4 +1,4 @@
-"""The one exception that is a message to the user and not a bug."""
+"""The exceptions that are a message to the user and not a bug."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,8 +7,12 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Bad input: one sentence with what is wrong, the value seen and what to do.
 
-    The command line prints it and exits with status 2; everything else is a bug and may crash.
+    The command line prints it and exits with status 2.
     """
+
+
+class RunFailedError(RuntimeError):
+    """A run could not go on, for no fault of the input: one sentence, exit status 1."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -83,7 +83,7 @@ def study_name(output: str) -> str:
 
 
 def finished_count(output: str) -> int:
-    (count,) = re.findall(r"(\d+) of \d+ trials", output)
+    (count,) = re.findall(r"(\d+) of \d+ trials?", output)
     return int(count)
 
 

@@ -176,7 +176,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert all(run.info.status == "KILLED" for run in unfinished.values())
 
     again = commands.run(tmp_path, *search)
-    assert f"{len(unfinished)} are taken up again" in again
+    assert f"{len(unfinished)} taken up again" in again
     assert commands.finished_count(again) == 5
     after = commands.trials(tmp_path, "digits")
     assert set(after) == set(range(5))

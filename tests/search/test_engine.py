@@ -72,9 +72,16 @@ def value(engine: DaskEngine, job: DaskJob) -> object:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DaskEngine]:
+def shared_engine() -> Iterator[DaskEngine]:
     with local_engine(2) as started:
         yield started
+
+
+@pytest.fixture
+def engine(shared_engine: DaskEngine) -> DaskEngine:
+    """Two workers, whatever the test before did to them."""
+    shared_engine._client.wait_for_workers(2, timeout=PATIENCE_SECONDS)
+    return shared_engine
 
 
 def test_work_comes_back_with_its_result(engine: DaskEngine) -> None:
@@ -120,6 +127,7 @@ def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
             value(engine, job)
         assert not caught.value.out_of_memory
         assert value(engine, engine.submit(add, 1, 2, near=job)) == 3
+    engine._client.wait_for_workers(2, timeout=PATIENCE_SECONDS)
     jobs = [engine.submit(pause, 0.5, near=None) for _ in range(2)]
     ended(engine, *jobs)
     assert len({job.result() for job in jobs}) == 2

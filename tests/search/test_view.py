@@ -226,7 +226,7 @@ def test_the_status_counts_and_names_the_best(searched: Callable[..., Coordinato
 def test_before_a_trial_has_completed_there_is_no_best(
     searched: Callable[..., Coordinator],
 ) -> None:
-    assert best_line(searched(stop_at=1)).plain == "no trial has completed yet"
+    assert best_line(searched(stop_at=1).book.best, METRIC).plain == "no trial has completed yet"
 
 
 @pytest.mark.parametrize(
@@ -273,12 +273,12 @@ def test_the_beginning_says_what_is_about_to_happen() -> None:
     assert "Fashion-MNIST: 1,200 rows to train on" in text
     assert "up to 40 trials of at most 15 epochs, judged at 0.33, 1, 3, 9;" in text
     assert "2 workers, float32, 30:00 at most" in text
-    assert "2 presets go first" in text
+    assert "2 presets first." in text
 
 
 def test_the_beginning_says_that_it_goes_on() -> None:
     text = begun("digits", 9, fresh=False)
-    assert "It goes on: 0 trials are finished, 0 are taken up again." in text
+    assert "It goes on: 0 trials finished, 0 taken up again." in text
 
 
 def test_a_search_of_one_epoch_is_judged_nowhere() -> None:
@@ -304,7 +304,7 @@ def test_the_ending_of_a_stopped_search_says_how_to_go_on(
 ) -> None:
     lines = [str(line) for line in ending(searched(stop_at=3), 0.0)]
     assert lines[0].startswith("Stopped after ")
-    assert "2 trials are unfinished: the same command goes on with them." in lines
+    assert "2 trials unfinished: the same command goes on with what is left." in lines
     assert not any("export" in line for line in lines)
 
 
