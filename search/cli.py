@@ -168,6 +168,7 @@ def train(
 
     settings = Settings(
         seed=seed,
+        epochs=epochs,
         precision=_precision(precision),
         data_dir=data_dir,
         runs_dir=runs_dir,
@@ -284,13 +285,13 @@ def ui(
     Example: hpsearch ui --port 5001
     """
     import os
-    import subprocess
 
-    from search.tracking import ui_command
+    from search.tracking_store import ui_command
 
     command, environment = ui_command(runs_dir, tracking_uri, port)
     typer.echo(f"MLflow at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.")
-    raise typer.Exit(subprocess.call(command, env={**os.environ, **environment}))
+    sys.stdout.flush()
+    os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606 - it takes our place
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from search import study as studies
 from search.settings import Settings
 from search.study import Record
 from search.tracking import Tracker
-from search.trial_log import end_metrics, trial_name
+from search.trial_log import best_scores, end_metrics, trial_name
 from spaces.errors import InputError
 
 
@@ -113,7 +113,8 @@ def export(task: Task, settings: Settings, study: optuna.Study, exports_dir: Pat
             "run_id": run_id,
             "seed": record.seed,
             "data_digest": study.user_attrs["data_digest"],
-            **end_metrics(record),
+            "n_parameters": record.n_parameters,
+            "validation": best_scores(record),
         }
         new.joinpath("scores.json").write_text(json.dumps(content, indent=2) + "\n")
         _save_preprocessor(task, settings, content["data_digest"], new)

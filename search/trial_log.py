@@ -108,11 +108,15 @@ def trial_name(number: int) -> str:
     return f"t{number:03d}"
 
 
+def best_scores(record: Record) -> dict[str, float]:
+    """The best row as `best_*`."""
+    return {f"best_{name}": record.best[name] for name in record.best if name not in NO_SCORE}
+
+
 def end_metrics(record: Record) -> dict[str, float]:
-    """The best row as `best_*`, and what the trial cost."""
-    best = {f"best_{name}": record.best[name] for name in record.best if name not in NO_SCORE}
+    """The best row, and what the trial cost."""
     return {
-        **best,
+        **best_scores(record),
         "n_parameters": float(record.n_parameters),
         "worker_seconds": record.worker_seconds,
         "train_seconds": record.train_seconds,

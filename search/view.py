@@ -118,7 +118,7 @@ def beginning(
     if not fresh:
         lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
     elif waiting:
-        lines.append(f"{n_of(waiting, 'preset')} first.")
+        lines.append(f"It begins with {n_of(waiting, 'preset')}.")
     return lines
 
 

@@ -162,9 +162,9 @@ def test_exports_the_config_the_model_and_the_scores_of_the_best(
         "run_id": "run-1",
         "seed": 1,
         "data_digest": "abc",
-        "best_val_accuracy": 0.98765,
     }
-    assert expected.items() <= scores.items()
+    assert {name: scores[name] for name in expected} == expected
+    assert scores["validation"]["best_val_accuracy"] == 0.98765
 
 
 def test_exports_what_prepares_raw_rows(

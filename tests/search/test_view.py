@@ -273,7 +273,7 @@ def test_the_beginning_says_what_is_about_to_happen() -> None:
     assert "Fashion-MNIST: 1,200 rows to train on" in text
     assert "up to 40 trials of at most 15 epochs, judged at 0.33, 1, 3, 9;" in text
     assert "2 workers, float32, 30:00 at most" in text
-    assert "2 presets first." in text
+    assert "It begins with 2 presets." in text
 
 
 def test_the_beginning_says_that_it_goes_on() -> None:
