@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from pipelines import runtime, scoring
 from pipelines.augmentation import augment
+from pipelines.losses import cross_entropies, right
 from pipelines.networks import build_network, logits_of
 from pipelines.normalization import FusedBatchNormalization
 from pipelines.optimizers import Schedule, WeightAverage, build_optimizer
@@ -260,33 +261,17 @@ class TrainingSession:
 
     def _train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         variables = self.model.trainable_variables
+        smoothing = self._config.regularization.label_smoothing
         with tf.GradientTape() as tape:
             logits = self._logits(inputs, training=True)
-            losses = self._losses(labels, logits)
+            losses = cross_entropies(labels, logits, smoothing)
             if self._weights_of_classes is not None:
                 losses *= tf.gather(self._weights_of_classes, labels)
             loss = tf.reduce_mean(losses)
             total = tf.add_n([loss, *self.model.losses])
         self._optimizer.apply(tape.gradient(total, variables), variables)
         self._average.update(self._optimizer.iterations)
-        return total, tf.reduce_sum(tf.cast(self._right(labels, logits), tf.float32))
-
-    def _losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        smoothing = self._config.regularization.label_smoothing
-        if logits.shape[-1] == 1:
-            target = tf.cast(labels, tf.float32) * (1 - smoothing) + smoothing / 2
-            return tf.nn.sigmoid_cross_entropy_with_logits(target, logits[:, 0])
-        if not smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        classes = logits.shape[-1]
-        target = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
-        return tf.nn.softmax_cross_entropy_with_logits(target, logits)
-
-    @staticmethod
-    def _right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        if logits.shape[-1] == 1:
-            return (logits[:, 0] > 0) == (labels == 1)
-        return tf.argmax(logits, axis=1) == labels
+        return total, tf.reduce_sum(tf.cast(right(labels, logits), tf.float32))
 
     def _class_weights(self) -> tf.Tensor | None:
         if self._config.regularization.class_weight == "none":

@@ -4,13 +4,27 @@ The modules that do the work are imported inside the commands: `--help` and wron
 answered at once, without numpy, Optuna, MLflow or TensorFlow.
 """
 
-import enum
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from search.options import (
+    DataDir,
+    Epochs,
+    FormatOption,
+    Overrides,
+    Precision,
+    PrecisionOption,
+    RunsDir,
+    Seed,
+    Storage,
+    Study,
+    Task,
+    TrackingUri,
+)
 
 if TYPE_CHECKING:
     import rich.console
@@ -28,49 +42,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
-class PrecisionOption(enum.StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class FormatOption(enum.StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-Task = Annotated[
-    str, typer.Argument(help="churn, mnist or fashion; digits, iris or xor need no files.")
-]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Databases, artifacts and checkpoints.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="HPSEARCH_DATA_DIR", help="Where the data files are."),
-]
-Storage = Annotated[str | None, typer.Option("--storage", help="URL of another Optuna storage.")]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
-Precision = Annotated[
-    PrecisionOption,
-    typer.Option("--precision", help="auto: bfloat16 where the CPU has it."),
-]
-Study = Annotated[
-    str | None, typer.Option("--study", help="A study by name, not the one used last.")
-]
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUES...",
-        help="Narrows the space: --set optimizer=adam learning_rate=1e-4..1e-2 units_1=64,128",
-    ),
-]
 # `--set a=1 b=2`: what follows the first value reaches us as further arguments.
 _MORE = {"allow_extra_args": True}
 

@@ -1,0 +1,51 @@
+"""The options that commands share, as typer reads them."""
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class PrecisionOption(enum.StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class FormatOption(enum.StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Task = Annotated[
+    str, typer.Argument(help="churn, mnist or fashion; digits, iris or xor need no files.")
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Databases, artifacts and checkpoints.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="HPSEARCH_DATA_DIR", help="Where the data files are."),
+]
+Storage = Annotated[str | None, typer.Option("--storage", help="URL of another Optuna storage.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
+Precision = Annotated[
+    PrecisionOption,
+    typer.Option("--precision", help="auto: bfloat16 where the CPU has it."),
+]
+Study = Annotated[
+    str | None, typer.Option("--study", help="A study by name, not the one used last.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUES...",
+        help="Narrows the space: --set optimizer=adam learning_rate=1e-4..1e-2 units_1=64,128",
+    ),
+]
