@@ -1,5 +1,6 @@
 """The engine: Dask workers that train segments, one single-threaded process a core."""
 
+import collections
 import concurrent.futures
 import contextlib
 import logging
@@ -21,6 +22,8 @@ _CONFIG = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 RESTART_SECONDS = 30
+RECYCLE_JOBS = 300
+"""A worker is replaced after so many: Keras leaks some 7 MB a trial, about three jobs."""
 
 
 class WorkerLostError(RuntimeError):
@@ -92,6 +95,7 @@ class DaskEngine:
     def __init__(self, client: distributed.Client, n_workers: int) -> None:
         self._client = client
         self._open: list[DaskJob] = []
+        self._n_done: collections.Counter[str] = collections.Counter()
         self._n_out_of_memory = 0
         self.n_workers = n_workers
 
@@ -114,6 +118,7 @@ class DaskEngine:
         self._open = [job for job in self._open if job not in ended]
         for job in ended:
             job.end(out_of_memory=self._new_memory_events)
+            self._n_done[job.worker] += 1
         return list(ended)
 
     def kill(self, job: Job) -> None:
@@ -121,9 +126,7 @@ class DaskEngine:
             raise TypeError(f"not a job of this engine: {job!r}")
         for worker, keys in self._client.processing().items():
             if job.future.key in [str(key) for key in keys]:
-                self._client.restart_workers(
-                    [worker], timeout=RESTART_SECONDS, raise_for_error=False
-                )
+                self._restart(worker)
                 return
         job.future.cancel()  # no worker has it
 
@@ -142,7 +145,15 @@ class DaskEngine:
                 load[job.worker] += 1
         least = min(load.values())
         able = [worker for worker in load if load[worker] == least]
-        return wanted if wanted is not None and wanted in able else able[0]
+        worker = wanted if wanted is not None and wanted in able else able[0]
+        if least == 0 and self._n_done[worker] >= RECYCLE_JOBS:
+            del self._n_done[worker]
+            self._restart(worker)
+            return self._place(None)
+        return worker
+
+    def _restart(self, worker: str) -> None:
+        self._client.restart_workers([worker], timeout=RESTART_SECONDS, raise_for_error=False)
 
     def _new_memory_events(self) -> bool:
         """Whether a nanny has ended a worker for its memory since the last look."""

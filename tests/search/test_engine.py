@@ -188,6 +188,20 @@ def test_the_only_worker_dies_and_the_next_job_waits_for_its_successor() -> None
             assert value(single, single.submit(add, 1, 1, near=lost)) == 2
 
 
+def test_a_worker_is_replaced_after_so_many_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "RECYCLE_JOBS", 2)
+    with local_engine(1) as single:
+        processes = []
+        for _ in range(5):
+            job = single.submit(os.getpid, near=None)
+            while not single.wait(1.0):
+                pass
+            processes.append(job.result())
+    first, second, third = processes[0], processes[2], processes[4]
+    assert processes == [first, first, second, second, third]
+    assert len({first, second, third}) == 3
+
+
 def test_a_worker_that_outgrows_its_memory_says_so() -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(engines._CONFIG))
