@@ -185,7 +185,7 @@ def _parse(name: str, text: str) -> str | float:
     return value
 
 
-def _check_categories(rows: Any, unseen_rows: Any, *, source: Path) -> None:  # noqa: ANN401
+def _check_categories(rows: Any, unseen_rows: Any, *, source: Path) -> None:  # noqa: ANN401 - pandas
     for name in CATEGORIES:
         foreign = sorted(set(unseen_rows[name]) - set(rows[name]))
         if foreign:
@@ -209,5 +209,5 @@ def _float32(features: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(features, dtype=np.float32)
 
 
-def _csv_bytes(rows: Any) -> bytes:  # noqa: ANN401
+def _csv_bytes(rows: Any) -> bytes:  # noqa: ANN401 - pandas
     return bytes(rows.to_csv(index=False, lineterminator="\n"), "utf-8")

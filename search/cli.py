@@ -164,7 +164,11 @@ def train(
 
 
 @app.command(context_settings=_MORE)
-def space(context: typer.Context, task: Task, overrides: Overrides = []) -> None:  # noqa: B006
+def space(
+    context: typer.Context,
+    task: Task,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
     """Print what may vary for a task.
 
     Every hyperparameter with its range and what it does.

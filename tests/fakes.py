@@ -442,5 +442,5 @@ def an_active(record: Record, number: int = 0) -> Active:
     study = optuna.create_study()
     for _ in range(number):
         study.ask()
-    job = FakeJob(train_segment, None, "running", 0, None)  # type: ignore[arg-type]
+    job = FakeJob(train_segment, None, "running", 0, None)  # type: ignore[arg-type] # never run
     return Active(study.ask(), record.parsed_config(), replace(record), job=job)

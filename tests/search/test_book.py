@@ -40,7 +40,7 @@ def result(epochs: list[float], score: float = 0.5, **changes: object) -> Segmen
         train_seconds=2.0,
         total_seconds=4.0,
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)  # type: ignore[arg-type] # any field
 
 
 def stored(study: optuna.Study, number: int = 0) -> Record:

@@ -190,7 +190,8 @@ def test_help_lists_every_command(ask: Ask) -> None:
     answer = ask("--help")
     assert answer.status == 0
     assert "Example: hpsearch search" in answer.out
-    assert set(COMMANDS) == set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    group = typer.main.get_command(cli.app)
+    assert set(COMMANDS) == set(group.commands)  # type: ignore[attr-defined] # it is a group
     assert all(f"  {command} " in answer.out for command in COMMANDS)
 
 

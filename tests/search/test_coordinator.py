@@ -58,7 +58,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             SPACE,
             study or new_study(),
             engine,
-            Settings(runs_dir=tmp_path, **{"trials": 6, **settings}),  # type: ignore[arg-type]
+            Settings(runs_dir=tmp_path, **{"trials": 6, **settings}),  # type: ignore[arg-type] # any field
             training=training,
             data_digest="abc",
             log=log or FakeLog(),
