@@ -5,11 +5,11 @@ import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc] # untyped
-    """Keras' layer, with the same weights, that normalizes images in one operation in training.
+    """Keras' layer, with the same weights, that normalizes images in one operation.
 
-    For training only: a file is saved with Keras' own layer in its place. The running variance
-    takes in the unbiased variance of the batch where Keras takes the biased one, a difference of
-    one part in the number of pixels of a batch.
+    A file is saved with Keras' own layer in its place. The running variance takes in the
+    unbiased variance of the batch where Keras takes the biased one, a difference of one part in
+    the number of pixels of a batch.
     """
 
     def call(
@@ -18,8 +18,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         training: bool | None = None,  # noqa: FBT001 - Keras' signature
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        if not training or len(inputs.shape) != 4:
+        if len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
+        if not training:
+            outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
+                inputs,
+                self.gamma.value,
+                self.beta.value,
+                self.moving_mean.value,
+                self.moving_variance.value,
+                epsilon=self.epsilon,
+                is_training=False,
+            )
+            return outputs
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
         )

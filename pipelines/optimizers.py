@@ -7,13 +7,14 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from pipelines.updates import FusedAdam, FusedAdamW, FusedSGD
 from spaces.config import OPTIMIZER_DEFAULTS, Config
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "sgd": keras.optimizers.SGD,
+    "sgd": FusedSGD,
     "rmsprop": keras.optimizers.RMSprop,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
+    "adam": FusedAdam,
+    "adamw": FusedAdamW,
     "nadam": keras.optimizers.Nadam,
 }
 

@@ -52,8 +52,7 @@ def configure(runtime: Runtime) -> None:
     Raises:
         RuntimeError: TensorFlow already runs with another number of threads.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _no_native_noise():
+    with no_native_noise():
         import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
@@ -64,11 +63,12 @@ def configure(runtime: Runtime) -> None:
 
 
 @contextlib.contextmanager
-def _no_native_noise() -> Iterator[None]:
+def no_native_noise() -> Iterator[None]:
     """Drops what TensorFlow's libraries print at import, before any log level counts.
 
     A failing import still shows it.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as noise:

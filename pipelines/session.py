@@ -74,7 +74,10 @@ class TrainingSession:
         self._labels = tf.constant(data.train.labels)
         self._validation = tf.constant(data.validation.inputs)
         self._weights_of_classes = self._class_weights()
-        self._run_steps = tf.function(self._steps, jit_compile=False).get_concrete_function(
+        # Autograph would translate our Python anew in every process: half a second.
+        self._run_steps = tf.function(
+            self._steps, jit_compile=False, autograph=False
+        ).get_concrete_function(
             tf.TensorSpec((self._steps_per_epoch * self._batch_size,), tf.int32),
             tf.TensorSpec((), tf.int32),
             tf.TensorSpec((), tf.int32),
@@ -83,6 +86,7 @@ class TrainingSession:
         self._forward = tf.function(
             self._probabilities,
             jit_compile=False,
+            autograph=False,
             input_signature=[tf.TensorSpec((None, *data.input_shape), self._inputs.dtype)],
         )
         self._compile()
@@ -246,17 +250,21 @@ class TrainingSession:
         self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor, epoch: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Many steps in one call: Python is left once a row, not once a batch."""
-        loss_sum, right_sum = tf.constant(0.0), tf.constant(0.0)
-        for step in tf.range(first, last):
+
+        def body(step: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
             rows = tf.slice(order, [step * self._batch_size], [self._batch_size])
             inputs = tf.cast(tf.gather(self._inputs, rows), tf.float32)
             labels = tf.gather(self._labels, rows)
             if len(self._data.input_shape) == 3:
                 seed = tf.stack([self._seed, epoch * self._steps_per_epoch + step])
                 inputs = augment(inputs, self._config.augmentation, seed)
-            loss, right = self._train_step(inputs, labels)
-            loss_sum += loss
-            right_sum += right
+            terms = self._train_step(inputs, labels)
+            return step + 1, *(total + term for total, term in zip(sums, terms, strict=True))
+
+        zero = tf.constant(0.0)
+        _, loss_sum, right_sum = tf.while_loop(
+            lambda step, *_: step < last, body, (first, zero, zero), parallel_iterations=1
+        )
         return loss_sum, right_sum
 
     def _train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -77,6 +77,7 @@ def search(
 
     Example: hpsearch search fashion --budget 30m --set optimizer=adam,adamw
     """
+    from search import fork_server
     from search.settings import Settings, available_cores, parse_duration
 
     settings = Settings(
@@ -98,6 +99,7 @@ def search(
     space = found.space.narrow([*overrides, *context.args])
 
     _check_mlflow(runs_dir, tracking_uri)
+    fork_server.start()  # TensorFlow takes seconds: the workers' goes on beside all that follows
     data = found.load(data_dir)
 
     from search.run import run_search  # late: it takes a second, and the input is checked now

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import dask
 import distributed
 
+from search import fork_server
+
 # Workers must not hear the terminal's Ctrl-C: the coordinator decides what it means.
 _PRELOAD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _CONFIG = {
+    "distributed.worker.multiprocessing-method": fork_server.START_METHOD,
     # A task whose worker died is not run again by Dask: the coordinator has its checkpoint.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
@@ -165,6 +168,7 @@ class DaskEngine:
 @contextlib.contextmanager
 def local_engine(n_workers: int) -> Iterator[DaskEngine]:
     """A cluster on this machine, which ends with the block; its workers share the memory."""
+    fork_server.start()
     with (
         dask.config.set(_CONFIG),
         distributed.LocalCluster(

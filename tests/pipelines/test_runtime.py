@@ -93,13 +93,13 @@ def test_a_failing_import_still_shows_what_the_libraries_said(
         os.write(2, b"libfoo.so: cannot open")
         raise ImportError
 
-    with pytest.raises(ImportError), runtime._no_native_noise():
+    with pytest.raises(ImportError), runtime.no_native_noise():
         fail()
     assert capfd.readouterr().err == "libfoo.so: cannot open"
 
 
 def test_what_the_libraries_say_at_import_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
-    with runtime._no_native_noise():
+    with runtime.no_native_noise():
         os.write(2, b"no GPU found")
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"

@@ -1,0 +1,39 @@
+"""Workers are forked from a process that has imported TensorFlow quietly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search import fork_server
+
+CHILD = """
+import multiprocessing, sys, threading
+
+def look(queue):
+    queue.put(("tensorflow" in sys.modules, threading.active_count()))
+
+if __name__ == "__main__":
+    from search import fork_server
+    fork_server.start()
+    context = multiprocessing.get_context(fork_server.START_METHOD)
+    queue = context.Queue()
+    child = context.Process(target=look, args=(queue,))
+    child.start()
+    print(*queue.get(timeout=120), "tensorflow" in sys.modules)
+    child.join()
+"""
+
+
+@pytest.mark.skipif(fork_server.START_METHOD != "forkserver", reason="workers are not forked here")
+def test_a_worker_begins_with_tensorflow_and_the_coordinator_never_has_it(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, check=False
+    )
+    # One thread is the child's own; the queue's feeder starts with the first `put`.
+    assert (done.stdout.split(), done.stderr) == (["True", "1", "False"], "")
