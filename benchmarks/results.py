@@ -1,0 +1,65 @@
+"""Where benchmarks keep what they measured: JSON with versions, commit and machine beside it."""
+
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from search.checkpoints import write_whole
+from search.settings import available_cores
+from search.trial_log import git_commit
+
+FOLDER = Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "distributed", "keras-tuner", "ray")
+
+
+def save(name: str, content: Mapping[str, object], folder: Path = FOLDER) -> Path:
+    """Writes `content` to `<folder>/<name>.json`, under `results`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    text = json.dumps({**circumstances(), "results": content}, indent=1)
+    write_whole(path, (text + "\n").encode())
+    return path
+
+
+def load(name: str, folder: Path = FOLDER) -> dict[str, object] | None:
+    """What `save` wrote under `name`; None if there is nothing."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text())["results"] if path.exists() else None
+
+
+def circumstances() -> dict[str, object]:
+    """What a figure depends on beside the code that it times."""
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "commit": git_commit(),
+        "machine": {
+            "cpu": _cpu(),
+            "cores": available_cores(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+            "system": platform.system(),
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
