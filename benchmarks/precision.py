@@ -15,7 +15,7 @@ from scipy import stats
 
 from pipelines.runtime import Precision, Runtime
 from pipelines.segment import Segment, SegmentResult, load_data, train_segment
-from search.settings import available_cores
+from search.machine import available_cores
 from spaces.presets import PRESETS
 
 PRESET_OF = {"fashion": "fashion_conv_64_64", "mnist": "mnist_conv_net"}

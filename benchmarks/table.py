@@ -22,10 +22,10 @@ from typing import Any, cast
 import optuna
 from optuna.trial import TrialState
 
-from pipelines.runtime import Runtime, best_precision
+from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.tasks import Task, find_task
-from search.settings import available_cores
+from search.machine import Machine, available_cores
 from search.study import rungs, seed_of
 from spaces.config import Config
 from spaces.presets import presets_of
@@ -66,9 +66,14 @@ def checkpoints(task: Task) -> list[float]:
     return [*early, *every]
 
 
+def _runtime(task: Task) -> Runtime:
+    images = task.space.image_side is not None
+    return Runtime(1, Machine.here().precision("auto", images=images)[0])
+
+
 def train(task_name: str, number: int, config: Config) -> Row:
     """One config to its end, in this process."""
-    task, how = find_task(task_name), Runtime(1, best_precision())
+    task, how = find_task(task_name), _runtime(find_task(task_name))
     prepare(task_name, None, how)
     from pipelines.session import TrainingSession
 

@@ -17,7 +17,6 @@ from search.options import (
     FormatOption,
     Overrides,
     Precision,
-    PrecisionOption,
     RunsDir,
     Seed,
     Storage,
@@ -61,7 +60,7 @@ def search(
     seed: Seed = 0,
     epochs: Epochs = None,
     presets: Annotated[bool, typer.Option(help="Try the tutorials' models first.")] = True,
-    precision: Precision = PrecisionOption.auto,
+    precision: Precision = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same study with many workers; slower.")
     ] = False,
@@ -78,16 +77,16 @@ def search(
     Example: hpsearch search fashion --budget 30m --set optimizer=adam,adamw
     """
     from search import fork_server
-    from search.settings import Settings, available_cores, parse_duration
+    from search.machine import Machine
+    from search.settings import Settings, parse_duration
 
     settings = Settings(
         trials=trials,
         budget_seconds=None if budget is None else parse_duration("--budget", budget),
-        workers=available_cores() if workers is None else workers,
+        workers=1 if workers is None else workers,  # until the machine is known
         seed=seed,
         epochs=epochs,
         presets=presets,
-        precision=_precision(precision),
         deterministic=deterministic,
         timeout_seconds=parse_duration("--timeout", timeout),
         data_dir=data_dir,
@@ -100,12 +99,13 @@ def search(
 
     _check_mlflow(runs_dir, tracking_uri)
     fork_server.start()  # TensorFlow takes seconds: the workers' goes on beside all that follows
+    settings, machine = Machine.here().suit(settings, found, workers, precision)
     data = found.load(data_dir)
 
     from search.run import run_search  # late: it takes a second, and the input is checked now
 
     try:
-        ended = run_search(found, space, settings, data, _console(), _command())
+        ended = run_search(found, space, settings, data, machine, _console(), _command())
     except KeyboardInterrupt:
         _fail("Left at once; the same command goes on from what is stored.", 130)
     if not ended:
@@ -123,7 +123,7 @@ def train(
     ] = None,
     seed: Seed = 0,
     epochs: Epochs = None,
-    precision: Precision = PrecisionOption.auto,
+    precision: Precision = "auto",
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("mlruns"),
     tracking_uri: TrackingUri = None,
@@ -134,6 +134,7 @@ def train(
 
     Example: hpsearch train mnist --preset mnist_conv_net
     """
+    from search.machine import Machine
     from search.settings import Settings
     from spaces.config import Config
     from spaces.errors import InputError
@@ -142,7 +143,6 @@ def train(
     settings = Settings(
         seed=seed,
         epochs=epochs,
-        precision=_precision(precision),
         data_dir=data_dir,
         runs_dir=runs_dir,
         tracking_uri=tracking_uri,
@@ -158,7 +158,9 @@ def train(
         chosen = chosen.with_epochs(epochs)
 
     _check_mlflow(runs_dir, tracking_uri)
+    settings, machine = Machine.here().suit(settings, found, 1, precision)
     data = found.load(data_dir)
+    _console().print(machine, soft_wrap=True)
 
     from search.train import run_training
 
@@ -299,14 +301,6 @@ def _check_mlflow(runs_dir: Path, tracking_uri: str | None) -> None:
     from search.tracking_store import check_place
 
     check_place(runs_dir, tracking_uri)
-
-
-def _precision(option: PrecisionOption) -> "pipelines.runtime.Precision":
-    from pipelines.runtime import best_precision
-
-    if option is PrecisionOption.auto:
-        return best_precision()
-    return "bfloat16" if option is PrecisionOption.bfloat16 else "float32"
 
 
 def _console() -> "rich.console.Console":

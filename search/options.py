@@ -2,15 +2,9 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-
-class PrecisionOption(enum.StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 class FormatOption(enum.StrEnum):
@@ -35,8 +29,8 @@ TrackingUri = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
 Precision = Annotated[
-    PrecisionOption,
-    typer.Option("--precision", help="auto: bfloat16 where the CPU has it."),
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option("--precision", help="auto: bfloat16 for images where the CPU has it."),
 ]
 Study = Annotated[
     str | None, typer.Option("--study", help="A study by name, not the one used last.")

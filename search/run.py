@@ -29,11 +29,18 @@ from spaces.space import Space
 
 
 def run_search(
-    task: Task, space: Space, settings: Settings, data: SearchData, console: Console, command: str
+    task: Task,
+    space: Space,
+    settings: Settings,
+    data: SearchData,
+    machine: str,
+    console: Console,
+    command: str,
 ) -> bool:
     """Searches, going on with what is stored; whether it was left to end by itself.
 
     Args:
+        machine: A line on what the settings owe to this machine.
         command: What the user typed, for the record.
 
     Raises:
@@ -48,6 +55,7 @@ def run_search(
         if _is_complete(study, settings):
             console.print(f"Study {study.study_name}: {already_complete(study)}")
             return True
+        console.print(machine, soft_wrap=not console.is_terminal)
         return _search(task, space, study, settings, training, data, console, command, started)
 
 

@@ -1,6 +1,5 @@
 """Settings: how a search behaves. Never sampled, and no part of a config."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +63,6 @@ def parse_duration(option: str, text: str) -> float:
     if seconds <= 0:
         raise InputError(f"{option} must be longer than 0, got '{text}'.")
     return seconds
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which a container may have limited."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
 
 
 def _at_least(option: str, value: int, least: int) -> None:

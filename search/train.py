@@ -16,8 +16,9 @@ from pipelines.segment import (
 )
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
+from search.machine import available_cores
 from search.run import dataset_info, run_tags
-from search.settings import Settings, available_cores
+from search.settings import Settings
 from search.study import Record, State
 from search.tracking import Tracker
 from search.trial_log import end_metrics, end_tags, written

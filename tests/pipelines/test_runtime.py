@@ -1,4 +1,4 @@
-"""The runtime: what a CPU offers, what Keras is told, and that a seed means something."""
+"""The runtime: what TensorFlow and Keras are told, and that a seed means something."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,33 +23,6 @@ MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
 BFLOAT16 = Runtime(threads=1, precision="bfloat16")
 CNN = Network(blocks=(ConvBlock(filters=8),), layers=(DenseLayer(units=32),))
-
-
-def fake_cpu(monkeypatch: pytest.MonkeyPatch, flags: str | None) -> None:
-    def read_text(self: Path, *_: Any) -> str:
-        assert str(self) == "/proc/cpuinfo"
-        if flags is None:
-            raise FileNotFoundError(self)
-        return f"processor\t: 0\nflags\t\t: fpu {flags} sse2\n"
-
-    monkeypatch.setattr(Path, "read_text", read_text)
-
-
-@pytest.mark.parametrize(
-    ("flags", "precision"),
-    [
-        ("amx_tile amx_bf16 amx_int8", "bfloat16"),
-        ("avx512f avx512_bf16", "bfloat16"),
-        ("avx512f avx2", "float32"),
-        (None, "float32"),  # no such file: not Linux
-    ],
-)
-def test_bfloat16_is_chosen_where_the_cpu_has_it(
-    flags: str | None, precision: Precision, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_cpu(monkeypatch, flags)
-    assert runtime.has_bfloat16() == (precision == "bfloat16")
-    assert runtime.best_precision() == precision
 
 
 @pytest.mark.parametrize(

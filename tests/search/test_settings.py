@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.settings import Settings, available_cores, parse_duration
+from search.settings import Settings, parse_duration
 from spaces.errors import InputError
 
 
@@ -57,7 +57,3 @@ def test_a_number_that_is_too_small_is_refused(wrong: dict[str, int], sentence: 
 def test_the_smallest_numbers_are_fine() -> None:
     settings = Settings(trials=1, workers=1, seed=0, epochs=1, timeout_seconds=0.1)
     assert settings.budget_seconds is None
-
-
-def test_there_is_a_core() -> None:
-    assert available_cores() >= 1

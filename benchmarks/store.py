@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.checkpoints import write_whole
-from search.settings import available_cores
+from search.machine import available_cores
 from search.trial_log import git_commit
 
 FOLDER = Path(__file__).parent / "results"
