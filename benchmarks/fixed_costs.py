@@ -55,14 +55,14 @@ def first_step() -> float:
     """Seconds until the first step; the time at which a row was logged less what it trained."""
     with tempfile.TemporaryDirectory() as folder:
         runs, began = Path(folder), time.time()
-        search(runs, "--trials", "1", "--epochs", "1")
+        search(runs, "--trials", "2", "--epochs", "1")
         client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("fashion")
         if experiment is None:
             raise RuntimeError("the search logged nothing")
-        (trial,) = client.search_runs([experiment.experiment_id], "tags.stage = 'trial'")
-        metric = client.get_metric_history(trial.info.run_id, "epoch_seconds")[0]
-        return float(metric.timestamp) / 1000 - metric.value - began
+        trials = client.search_runs([experiment.experiment_id], "tags.stage = 'trial'")
+        firsts = [client.get_metric_history(t.info.run_id, "epoch_seconds")[0] for t in trials]
+        return min(first.timestamp / 1000 - first.value for first in firsts) - began
 
 
 def floors(n_trials: int) -> list[float]:

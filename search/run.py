@@ -4,6 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
 import optuna
@@ -88,8 +89,9 @@ def _search(
         console.print(line, soft_wrap=not console.is_terminal)
     view = SearchView(console, task.goal.metric)
     with (
+        _opening_tracker(settings) as tracker,
         local_engine(settings.workers) as engine,
-        _parent_run(task, study, settings, data, engine, console, command) as log,
+        _parent_run(task, study, settings, data, engine, tracker, console, command) as log,
     ):
         coordinator = Coordinator(
             task,
@@ -129,21 +131,29 @@ def run_tags(settings: Settings, digest: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def _opening_tracker(settings: Settings) -> Iterator[Future[Tracker]]:
+    """MLflow, which takes three seconds to open, while the workers start."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(Tracker.open, settings.runs_dir, settings.tracking_uri)
+
+
+@contextlib.contextmanager
 def _parent_run(
     task: Task,
     study: optuna.Study,
     settings: Settings,
     data: SearchData,
     engine: DaskEngine,
+    opening: Future[Tracker],
     console: Console,
     command: str,
 ) -> Iterator[MlflowTrialLog]:
     """The study's run in MLflow, closed as what it was: finished, or interrupted."""
-    # The workers import TensorFlow while MLflow is imported here.
+    # The workers read their data while MLflow is opened here.
     how = Runtime(1, settings.precision, settings.deterministic)
     for _ in range(engine.n_workers):
         engine.submit(prepare, task.name, settings.data_dir, how, near=None)
-    tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
+    tracker = opening.result()
     dataset, tags = dataset_info(task, data), run_tags(settings, data.digest)
     parent_id = tracker.open_study(
         task.name,

@@ -29,15 +29,15 @@ def machine(**changes: Any) -> Machine:
             machine(cores=64),
             None,
             500,
-            23,
-            "memory for 23 workers instead of 64, at 1 GiB each beside 1 GiB",
+            11,
+            "memory for 11 workers instead of 64, at 2 GiB each beside 1 GiB",
         ),
         (
             machine(memory_gib=1.5),
             2,
             50,
             1,
-            "memory for 1 worker instead of 2, at 1 GiB each beside 1 GiB",
+            "memory for 1 worker instead of 2, at 2 GiB each beside 1 GiB",
         ),
         (
             machine(cores=16, gpus=1),
