@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.segment import Cause, SegmentResult
 from pipelines.tasks import Task
+from search import sampler
 from search import study as studies
 from search.active import Active
 from search.checkpoints import Checkpoints
@@ -84,7 +85,7 @@ class TrialBook:
 
     def ask(self) -> Active:
         """The trial that the sampler wants next."""
-        return self._new(self._study.ask())
+        return self._new(sampler.ask(self._study, self._space))
 
     def opened(self, active: Active) -> None:
         """Writes down that the trial is in work, and shows it to people."""
@@ -100,7 +101,7 @@ class TrialBook:
             self._write(active)
 
     def trained(self, active: Active, result: SegmentResult) -> None:
-        """Takes a segment's result in, and ends the trial where it is over."""
+        """Takes a segment's result in and judges whether the trial is over; `keep` comes next."""
         record, active.checkpoint = active.record, result.checkpoint
         active.record = record = replace(
             record,
@@ -119,17 +120,26 @@ class TrialBook:
             self.failed(active, "diverged", f"the loss was no number at epoch {epoch}")
         elif result.stop == "plateau":
             patience = self._training.patience
-            self._end(active, "completed", f"early stopping: no better for {patience} epochs")
+            _end(active, "completed", f"early stopping: no better for {patience} epochs")
         elif result.stop == "finished":
-            self._end(active, "completed", "all epochs trained")
+            _end(active, "completed", "all epochs trained")
         elif result.reached and self._falls_behind(active):
-            self._end(active, "pruned", f"not in the best third at epoch {epoch}")
-        else:
-            self._store(active)
-        self._log.progress(active.record, result.rows)
+            _end(active, "pruned", f"not in the best third at epoch {epoch}")
 
     def failed(self, active: Active, cause: Cause, message: str) -> None:
-        self._end(active, "failed", message, cause)
+        """Judges the trial to have failed; `keep` comes next."""
+        _end(active, "failed", message, cause)
+
+    def keep(self, active: Active) -> None:
+        """Writes down what was judged: to the study, and where people look."""
+        self._store(active)
+        if active.record.ended:
+            self._settle(active)
+            self.n_ended_here += 1
+            if self.best is not None:
+                score = self.best[1].best[self._goal.metric]
+                self._log.best_so_far(score, self.n_finished)
+        self._log.progress(active.record, active.record.rows)
 
     def interrupted(self, active: Active) -> None:
         """Leaves the trial as it is, to be taken up by the next search."""
@@ -169,14 +179,6 @@ class TrialBook:
         studies.report(active.trial, active.record.best[self._goal.metric], step)
         return active.trial.should_prune()
 
-    def _end(self, active: Active, state: State, note: str, cause: str = "") -> None:
-        active.record = replace(active.record, state=state, note=note, cause=cause)
-        self._store(active)
-        self._settle(active)
-        self.n_ended_here += 1
-        if self.best is not None:
-            self._log.best_so_far(self.best[1].best[self._goal.metric], self.n_finished)
-
     def _store(self, active: Active) -> None:
         """Writes the checkpoint, then the record that names it: a crash leaves a fitting pair.
 
@@ -204,3 +206,7 @@ class TrialBook:
             self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric])
         ):
             self.best = (number, record)
+
+
+def _end(active: Active, state: State, note: str, cause: str = "") -> None:
+    active.record = replace(active.record, state=state, note=note, cause=cause)

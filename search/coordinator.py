@@ -238,12 +238,17 @@ class Coordinator:
         self._decided(active)
 
     def _decided(self, active: Active) -> None:
-        """Goes on with a trial after the book has taken in what happened to it."""
+        """Goes on with a trial after the book has judged what happened to it.
+
+        The work is sent off before anything is written: the worker need not wait for that, and
+        what a crash in between loses is one segment.
+        """
         if active.record.ended:
             self._view.ended(active.number, active.record)
             if active.last_job is not None:
                 self._freed.append(active.last_job)
         self._go_on(active)
+        self.book.keep(active)
 
     def _go_on(self, active: Active, near: Job | None = None) -> None:
         """Sends the trial on; one without a worker of its own goes where `near` was."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,23 +9,17 @@ from typing import Literal
 
 import numpy as np
 import optuna
-import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.tasks import Task
+from search.sampler import ReseededTPE
 from search.settings import Settings
+from search.storage import open_storage
 from spaces.config import Config, Training
 from spaces.errors import InputError
 from spaces.space import Space
 
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
-_STORAGE_ERRORS = (
-    sqlalchemy.exc.SQLAlchemyError,
-    RuntimeError,  # the layout of another Optuna
-    ValueError,  # a kind of storage that Optuna had once
-    ImportError,  # no driver for this kind of database
-    OSError,
-)
 REDUCTION = 3
 """One trial in three goes on from a rung to the next."""
 
@@ -72,24 +65,6 @@ class Record:
         return Config.model_validate(self.config)
 
 
-class ReseededTPE(optuna.samplers.TPESampler):
-    """TPE whose draws depend on the seed and the trial's number alone.
-
-    So a resumed study goes on as an uninterrupted one would have. Uses private attributes of
-    Optuna 5.0, which a test watches.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed=seed)
-        self._seed = seed
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        states = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
-        self._rng.rng.seed(int(states[0]))
-        self._random_sampler._rng.rng.seed(int(states[1]))
-        super().before_trial(study, trial)
-
-
 def rungs(first: float, epochs: int) -> list[float]:
     """Epochs at which a trial must be good enough to go on, and the last epoch."""
     levels = []
@@ -117,39 +92,13 @@ def study_name(task: Task, space: Space, training: Training, digest: str, seed: 
     return f"{task.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def open_storage(runs_dir: Path, url: str | None) -> optuna.storages.BaseStorage:
-    """The storage that `url` names, or the SQLite file in `runs_dir`.
-
-    Raises:
-        InputError: no answer, no such kind of database, or one of another Optuna's layout.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = url or str((runs_dir / "optuna.db").resolve())
-    address = url or f"sqlite:///{place}"
-    try:
-        if url is None:
-            runs_dir.mkdir(parents=True, exist_ok=True)
-        if not address.startswith("sqlite"):
-            return optuna.storages.get_storage(address)
-        storage = optuna.storages.RDBStorage(
-            address, engine_kwargs={"connect_args": {"timeout": 60}}
-        )
-        _write_ahead(storage)
-        return optuna.storages.get_storage(storage)
-    except _STORAGE_ERRORS as error:
-        reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
-        shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", place)
-        remedy = "check --storage" if url else "move it away to start anew"
-        raise InputError(f"Cannot use the Optuna storage {shown}: {reason}; {remedy}.") from error
-
-
 def open_study(
     settings: Settings, task: Task, space: Space, training: Training, digest: str
 ) -> optuna.Study:
     """The study of exactly this space, data and seed: a stored one or a new one."""
     study = optuna.create_study(
         study_name=study_name(task, space, training, digest, settings.seed),
-        storage=open_storage(settings.runs_dir, settings.storage),
+        storage=open_storage(settings.runs_dir, settings.storage, sole_writer=True),
         direction=task.goal.direction,
         sampler=ReseededTPE(settings.seed),
         pruner=optuna.pruners.SuccessiveHalvingPruner(
@@ -212,15 +161,16 @@ def tell(study: optuna.Study, trial: optuna.Trial, record: Record) -> None:
 
     What failed for its config counts as infeasible, which teaches the sampler; a crash does not.
     """
+    storage, trial_id = study._storage, trial._trial_id
     if record.state == "completed":
-        study.tell(trial, record.best[study.user_attrs["metric"]])
+        score = record.best[study.user_attrs["metric"]]
+        storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [score])
     elif record.cause == "crashed":
-        study.tell(trial, state=TrialState.FAIL)
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
     else:
-        stored = study._storage.get_trial(trial._trial_id)
-        if record.cause and record.cause not in stored.constraints:
+        if record.cause and record.cause not in storage.get_trial(trial_id).constraints:
             trial.set_constraint(record.cause, 1.0)
-        study.tell(trial, state=TrialState.PRUNED)
+        storage.set_trial_state_values(trial_id, TrialState.PRUNED)
 
 
 def write_run(study: optuna.Study, number: int, run_id: str) -> None:
@@ -257,19 +207,6 @@ def best_first(study: optuna.Study, states: Sequence[State]) -> list[tuple[int, 
     scored = [(n, record) for n, record in pairs if record and record.best]
     chosen = [(n, record) for n, record in scored if record.state in states]
     return sorted(chosen, key=lambda pair: (sign * pair[1].best[metric], pair[0]))
-
-
-def _write_ahead(storage: optuna.storages.RDBStorage) -> None:
-    """Readers (a dashboard, `leaderboard`) and the one writer do not wait for each other."""
-
-    @sqlalchemy.event.listens_for(storage.engine, "connect")
-    def _pragmas(connection: object, _: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined] # sqlite3's, by SQLAlchemy
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()
-
-    storage.engine.dispose()  # the constructor has already opened a connection without them
 
 
 def _last_touched(study: optuna.Study) -> float:

@@ -24,7 +24,8 @@ from pipelines.tasks import ACCURACY, Task
 from search.active import Active
 from search.coordinator import Coordinator
 from search.engine import Job, WorkerLostError
-from search.study import REDUCTION, Record, ReseededTPE, State
+from search.sampler import ReseededTPE
+from search.study import REDUCTION, Record, State
 from spaces.config import Training
 from spaces.domains import Choice, Float, Int
 from spaces.space import Space

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.segment import SegmentResult
 from pipelines.tasks import Goal, Task
+from search.active import Active
 from search.book import TrialBook
 from search.settings import Settings
 from search.study import Record, read
@@ -49,6 +50,11 @@ def stored(study: optuna.Study, number: int = 0) -> Record:
     return record
 
 
+def trained(book: TrialBook, active: Active, result: SegmentResult) -> None:
+    book.trained(active, result)
+    book.keep(active)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*.npz")}
 
@@ -72,8 +78,8 @@ def test_segments_add_up(make: Make, tmp_path: Path) -> None:
     book = make(study)
     active = book.ask()
     book.opened(active)
-    book.trained(active, result([1.0], summary="a network"))
-    book.trained(active, result([2.0], reached=False, checkpoint=b"later"))
+    trained(book, active, result([1.0], summary="a network"))
+    trained(book, active, result([2.0], reached=False, checkpoint=b"later"))
     record = stored(study)
     assert record == active.record
     assert (record.epoch, record.rung, record.state) == (2.0, 1, "running")
@@ -89,8 +95,8 @@ def test_two_rungs_at_the_same_step_are_both_passed(make: Make) -> None:
     book = make(study, task=replace(TASK, first_rung=1 / 3))
     active = book.ask()
     book.opened(active)
-    book.trained(active, result([1.0]))
-    book.trained(active, result([]))
+    trained(book, active, result([1.0]))
+    trained(book, active, result([]))
     assert (active.record.epoch, active.record.rung) == (1.0, 2)
     assert study.trials[0].intermediate_values == {3: 0.5}
 
@@ -101,7 +107,7 @@ def test_only_rungs_are_judged(make: Make) -> None:
     for score in (0.9, 0.1):
         active = book.ask()
         book.opened(active)
-        book.trained(active, result([0.5], score, reached=False))
+        trained(book, active, result([0.5], score, reached=False))
         assert active.record.state == "running"
     assert [trial.intermediate_values for trial in study.trials] == [{}, {}]
 
@@ -114,9 +120,9 @@ def test_the_file_of_an_ended_trial_stays_until_its_artifacts_are_stored(
     completed, pruned = book.ask(), book.ask()
     for active in (completed, pruned):
         book.opened(active)
-    book.trained(completed, result([1.0], 0.9))
-    book.trained(completed, result([9.0], 0.9, stop="finished", checkpoint=b"final"))
-    book.trained(pruned, result([1.0], 0.1))
+    trained(book, completed, result([1.0], 0.9))
+    trained(book, completed, result([9.0], 0.9, stop="finished", checkpoint=b"final"))
+    trained(book, pruned, result([1.0], 0.1))
     assert files(tmp_path) == {"t0000-9.000000.npz": b"final", "t0001-1.000000.npz": b""}
     log.down = True
     book.closed(completed, {})
@@ -138,7 +144,7 @@ def test_the_best_is_the_first_of_the_best_by_the_goal(make: Make, goal: Goal, b
     for score in (0.5, 0.9, 0.9, 0.1):
         active = book.ask()
         book.opened(active)
-        book.trained(active, result([9.0], score, stop="finished"))
+        trained(book, active, result([9.0], score, stop="finished"))
     assert book.best is not None
     assert book.best[0] == best
     again = make(study, task=replace(TASK, goal=goal))
@@ -152,8 +158,9 @@ def test_a_failed_trial_is_never_the_best(make: Make) -> None:
     book = make(new_study())
     active = book.ask()
     book.opened(active)
-    book.trained(active, result([1.0], 0.99))
+    trained(book, active, result([1.0], 0.99))
     book.failed(active, "timed out", "no sign of life")
+    book.keep(active)
     assert book.best is None
     assert book.counts["failed"] == 1
 
@@ -174,7 +181,7 @@ def test_an_ended_trial_that_gets_a_run_only_now_can_be_found_by_it(make: Make) 
     book = make(study, log)
     active = book.ask()
     book.opened(active)
-    book.trained(active, result([9.0], stop="finished"))
+    trained(book, active, result([9.0], stop="finished"))
     log.down = False
     (late,) = make(study, log).take_up()
     book.opened(late)
@@ -189,7 +196,7 @@ def test_interrupting_writes_the_state_but_not_of_what_has_ended(make: Make) -> 
     running, ended = book.ask(), book.ask()
     for active in (running, ended):
         book.opened(active)
-    book.trained(ended, result([9.0], stop="finished"))
+    trained(book, ended, result([9.0], stop="finished"))
     for active in (running, ended):
         book.interrupted(active)
     assert [stored(study, n).state for n in (0, 1)] == ["interrupted", "completed"]

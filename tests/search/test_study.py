@@ -11,7 +11,9 @@ from optuna.trial import TrialState
 
 from pipelines.tasks import TASKS, Goal
 from search import study as studies
+from search.sampler import ReseededTPE
 from search.settings import Settings
+from search.storage import open_storage
 from search.study import Record
 from spaces.config import Config, Training
 from spaces.domains import Choice, Float, Int
@@ -150,7 +152,7 @@ def test_a_trial_of_the_model_draws_the_same_after_a_new_start() -> None:
 
 
 def test_optuna_still_has_the_private_parts_that_we_use() -> None:
-    sampler = studies.ReseededTPE(seed=3)
+    sampler = ReseededTPE(seed=3)
     assert sampler._seed == 3
     assert callable(sampler._rng.rng.seed)
     assert callable(sampler._random_sampler._rng.rng.seed)
@@ -245,7 +247,7 @@ def test_the_same_question_finds_the_same_study_and_another_makes_a_new_one(
     assert len(again.trials) == 1
     assert again.user_attrs == {"metric": "val_accuracy", "data_digest": "abc", "task": "fake"}
     assert opened(tmp_path, seed=1).trials == []
-    names = optuna.get_all_study_names(studies.open_storage(tmp_path, None))
+    names = optuna.get_all_study_names(open_storage(tmp_path, None))
     assert len(names) == 2
 
 

@@ -1,0 +1,37 @@
+"""All benchmarks in one go, one after the other: `make bench`, or `make bench QUICK=1`.
+
+Each runs in a process of its own, so that none inherits another's memory or threads. Quick runs
+show that everything works; their figures mean nothing.
+"""
+
+import subprocess
+import sys
+
+PARTS = {
+    "throughput": ["throughput"],
+    "fixed costs": ["fixed_costs"],
+    "coordinator": ["coordinator"],
+    "memory": ["memory"],
+    "precision": ["precision"],
+    "replay of churn": ["replay", "churn"],
+    "replay of fashion": ["replay", "fashion"],
+    "time to quality on churn": ["quality", "--task", "churn"],
+    "time to quality on fashion": ["quality", "--task", "fashion"],
+}
+
+
+def main() -> int:
+    options = ["--quick"] if "--quick" in sys.argv[1:] else []
+    failed = []
+    for title, (module, *arguments) in PARTS.items():
+        print(f"\n== {title} ==", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments, *options]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(title)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""How the next trial is drawn: TPE over a bounded history, stored in one write."""
+
+import datetime as dt
+import heapq
+import itertools
+from typing import Any
+
+import numpy as np
+import optuna
+import scipy.special
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers._tpe import _truncnorm
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from spaces.space import Space
+
+HISTORY = 250
+"""Trials that TPE looks at: its best ones and the latest others. Drawing from more takes ever
+longer, and TPE itself never counts more than 25 among the best."""
+
+
+class ReseededTPE(optuna.samplers.TPESampler):
+    """TPE whose draws depend on the seed, the trial's number and the trials ended before.
+
+    So a resumed study goes on as an uninterrupted one would have. Uses private attributes of
+    Optuna 5.0, which a test watches.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._seed = seed
+        # Optuna computes it in a Python loop, to do without scipy: most of the time of a draw.
+        _truncnorm._log_ndtr = scipy.special.log_ndtr
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        states = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
+        self._rng.rng.seed(int(states[0]))
+        self._random_sampler._rng.rng.seed(int(states[1]))
+        super().before_trial(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        # Optuna's own would write the draws down for other processes: ours come with the trial.
+        return self._sample_relative(_History(study), trial, search_space)
+
+
+class _History(optuna.Study):
+    """A study that shows its sampler no more than `HISTORY` trials."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__ = study.__dict__
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,  # noqa: FBT001 - Optuna's signature
+        states: Any = None,  # noqa: ANN401
+        use_cache: bool = False,  # noqa: FBT001
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        if len(trials) <= HISTORY:
+            return trials
+        best = self._best(trials, default_gamma(len(trials)))
+        chosen = {trial.number for trial in best}
+        latest = (trial for trial in reversed(trials) if trial.number not in chosen)
+        chosen |= {trial.number for trial in itertools.islice(latest, HISTORY - len(best))}
+        return [trial for trial in trials if trial.number in chosen]
+
+    def _best(self, trials: list[FrozenTrial], count: int) -> list[FrozenTrial]:
+        """Those that TPE would call the best; its own sorting looks at every trial many times."""
+        completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if len(completed) < count:
+            best, _ = _split_trials(self, trials, count)
+            return best
+        sign = -1.0 if self.direction == StudyDirection.MAXIMIZE else 1.0
+        return heapq.nsmallest(count, completed, key=lambda trial: sign * (trial.value or 0.0))
+
+
+class _Distributions:
+    """Takes down what a space would have suggested."""
+
+    def __init__(self, space: Space) -> None:
+        self.by_name: dict[str, BaseDistribution] = {}
+        for name, domain in space.domains.items():
+            domain.suggest(self, name)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        self.by_name[name] = IntDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
+        self.by_name[name] = FloatDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:  # noqa: ANN401 - Optuna's
+        self.by_name[name] = CategoricalDistribution(choices)
+        return choices[0]
+
+
+def ask(study: optuna.Study, space: Space) -> optuna.Trial:
+    """The next trial with all its parameters: one that waits, else what the sampler draws.
+
+    `study.ask` would write each parameter on its own, which takes three times as long. Only one
+    process may ask, for the trial's number is known before it is stored.
+    """
+    if study._get_trials(deepcopy=False, states=(TrialState.WAITING,), use_cache=False):
+        trial = study.ask()
+        for name, domain in space.domains.items():
+            domain.suggest(trial, name)
+        return trial
+    params, distributions = _draw(study, space)
+    template = FrozenTrial(
+        number=-1,  # the storage gives both
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=dt.datetime.now(),  # noqa: DTZ005 - as Optuna stores it
+        datetime_complete=None,
+        params=params,
+        distributions=distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )
+    trial_id = study._storage.create_new_trial(study._study_id, template_trial=template)
+    return optuna.Trial(study, trial_id)
+
+
+def _draw(study: optuna.Study, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    sampler, distributions = study.sampler, _Distributions(space).by_name
+    blank = optuna.trial.create_trial(state=TrialState.RUNNING)
+    blank.number = study._storage.get_n_trials(study._study_id)
+    sampler.before_trial(study, blank)
+    varied = {name: d for name, d in sorted(distributions.items()) if not d.single()}
+    drawn = sampler.sample_relative(study, blank, varied)
+    params = {}
+    for name, distribution in distributions.items():
+        if name in drawn:
+            params[name] = drawn[name]
+        elif distribution.single():
+            params[name] = distribution.to_external_repr(_only_value(distribution))
+        else:
+            params[name] = sampler.sample_independent(study, blank, name, distribution)
+    return params, distributions
+
+
+def _only_value(distribution: BaseDistribution) -> float:
+    """In Optuna's inner form, in which a choice is its position."""
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return distribution.low
+    return 0.0

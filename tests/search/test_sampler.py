@@ -1,0 +1,91 @@
+"""How trials are drawn: all at once, from the seed and the trials that matter."""
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import scipy.special
+from optuna.samplers._tpe import _truncnorm
+from optuna.trial import TrialState
+
+from search import sampler
+from search import study as studies
+from search.settings import Settings
+from tests.fakes import SPACE, TASK, new_study
+
+
+def ended(study: optuna.Study, count: int) -> None:
+    random = np.random.default_rng(1)
+    for _ in range(count):
+        trial = sampler.ask(study, SPACE)
+        study.tell(trial, random.random())
+
+
+def test_a_trial_is_stored_with_all_its_parameters(tmp_path: Path) -> None:
+    settings = Settings(runs_dir=tmp_path)
+    study = studies.open_study(settings, TASK, SPACE, TASK.training, "abc")
+    trial = sampler.ask(study, SPACE)
+    (stored,) = studies.open_study(settings, TASK, SPACE, TASK.training, "abc").trials
+    assert (stored.number, stored.state) == (0, TrialState.RUNNING)
+    assert stored.params == trial.params
+    assert list(stored.params) == list(SPACE.domains)
+    config = SPACE.sample(trial, TASK.training)
+    assert config == SPACE.sample(optuna.trial.FixedTrial(stored.params), TASK.training)
+
+
+def test_the_distributions_are_those_that_the_space_would_suggest() -> None:
+    plain, ours = new_study(), new_study()
+    SPACE.sample(plain.ask(), TASK.training)
+    sampler.ask(ours, SPACE)
+    assert ours.trials[0].distributions == plain.trials[0].distributions
+
+
+def test_the_first_draws_are_those_of_optuna() -> None:
+    plain, ours = new_study(), new_study()
+    for _ in range(5):
+        SPACE.sample(plain.ask(), TASK.training)
+        sampler.ask(ours, SPACE)
+    assert [t.params for t in ours.trials] == [t.params for t in plain.trials]
+
+
+def test_a_waiting_trial_comes_first() -> None:
+    study = new_study()
+    study.enqueue_trial({"optimizer": "adam", "layers": 1}, user_attrs={"preset": "small"})
+    trial = sampler.ask(study, SPACE)
+    assert trial.user_attrs == {"preset": "small"}
+    assert trial.params.keys() == SPACE.domains.keys()
+    assert (trial.params["optimizer"], trial.params["layers"]) == ("adam", 1)
+    assert sampler.ask(study, SPACE).user_attrs == {}
+
+
+def test_a_choice_of_one_is_taken() -> None:
+    narrowed = SPACE.narrow(["optimizer=adam", "units_1=8"])
+    study = new_study()
+    ended(study, 0)
+    for number in range(12):  # random draws, then those of the model
+        trial = sampler.ask(study, narrowed)
+        assert (trial.params["optimizer"], trial.params["units_1"]) == ("adam", 8)
+        study.tell(trial, number / 12)
+
+
+@pytest.mark.parametrize("count", [10, sampler.HISTORY, sampler.HISTORY + 30])
+def test_the_model_sees_the_best_and_the_latest(count: int) -> None:
+    study = new_study()
+    ended(study, count)
+    seen = sampler._History(study)._get_trials()
+    assert len(seen) == min(count, sampler.HISTORY)
+    by_score = sorted(study.trials, key=lambda trial: -(trial.value or 0))
+    best = {trial.number for trial in by_score[: min(25, count)]}
+    assert best <= {trial.number for trial in seen}
+    rest = [trial.number for trial in seen if trial.number not in best]
+    others = [trial.number for trial in study.trials if trial.number not in best]
+    assert rest == others[len(others) - len(rest) :]
+    assert len(study.trials) == count
+
+
+def test_scipy_computes_what_optuna_computes() -> None:
+    assert _truncnorm._log_ndtr is scipy.special.log_ndtr
+    points = np.concatenate([np.linspace(-60, 60, 501), [-1e3, 1e3]])
+    theirs = [_truncnorm._log_ndtr_single(float(point)) for point in points]
+    np.testing.assert_allclose(scipy.special.log_ndtr(points), theirs, rtol=1e-9, atol=1e-12)
