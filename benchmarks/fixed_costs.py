@@ -91,7 +91,7 @@ def share(n_trials: int) -> dict[str, str]:
     """The lines in which the search itself says where the time went."""
     with tempfile.TemporaryDirectory() as folder:
         printed = search(Path(folder), "--trials", str(n_trials))
-    found = re.search(r"(\d+)% of the workers' time was training.*", printed)
+    found = re.search(r"([\d.]+)% of the workers' time was training.*", printed)
     return {"training": f"{found[1]}%" if found else "", "line": found[0] if found else printed}
 
 

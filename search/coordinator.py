@@ -24,6 +24,7 @@ from search.book import TrialBook, TrialLog
 from search.engine import Engine, Job, WorkerLostError
 from search.settings import Settings
 from search.study import Record
+from search.worker_time import WorkerTime
 from spaces.config import Training
 from spaces.errors import InputError, RunFailedError
 from spaces.space import Space
@@ -56,7 +57,7 @@ class Coordinator:
 
     Attributes:
         active: Trials in work by number, those included whose artifacts are being made.
-        train_seconds: What workers spent in training and validation since this search began.
+        spent: What the workers' time went into since this search began.
         stopped: The user wants it to end.
     """
 
@@ -87,7 +88,7 @@ class Coordinator:
         self._arrived: list[Active] = []
         self._freed: list[Job] = []
         self.active: dict[int, Active] = {}
-        self.train_seconds = 0.0
+        self.spent = WorkerTime()
         self.stopped = False
 
     @property
@@ -202,7 +203,10 @@ class Coordinator:
 
     def _listen(self) -> None:
         """Waits for a moment, and notes whose jobs have come back."""
+        busy = sum(active.job is not None for active in self.active.values())
+        began = self._clock()
         done = self._engine.wait(TICK_SECONDS)
+        self.spent.idle += max(0, self.n_workers - busy) * (self._clock() - began)
         self._arrived += [active for active in self.active.values() if active.job in done]
 
     def _receive(self, active: Active) -> None:
@@ -228,7 +232,10 @@ class Coordinator:
         if isinstance(result, SegmentFailure):
             self.book.failed(active, result.cause, result.message)
         elif isinstance(result, SegmentResult):
-            self.train_seconds += result.train_seconds
+            if not self.spent.training:
+                self.spent.starting = (self.elapsed - result.total_seconds) * self.n_workers
+            self.spent.training += result.train_seconds
+            self.spent.building += result.build_seconds
             self.book.trained(active, result)
         elif isinstance(result, dict):
             self.book.closed(active, result)

@@ -125,15 +125,12 @@ def beginning(
 def ending(coordinator: Coordinator, log_seconds: float) -> list[Text | str]:
     """What came of it, what the time went into, and what to do next."""
     task = coordinator.task.name
-    worker_seconds = max(coordinator.elapsed * coordinator.n_workers, 1e-9)
+    seconds = max(coordinator.elapsed, 1e-9)
     what = "Stopped" if coordinator.stopped else "Done"
-    first = (
-        f"{what} after {_clock_text(coordinator.elapsed)}: {_counts(coordinator)};"
-        f" {coordinator.train_seconds / worker_seconds:.0%} of the workers' time was training,"
-        f" logging took {log_seconds / worker_seconds:.1%}."
-    )
+    time_spent = coordinator.spent.text(seconds * coordinator.n_workers)
     lines: list[Text | str] = [
-        first,
+        f"{what} after {_clock_text(seconds)}: {_counts(coordinator)}.",
+        f"{time_spent}. Logging took {log_seconds / seconds:.1%} of the coordinator's.",
         best_line(coordinator.book.best, coordinator.task.goal.metric),
     ]
     if coordinator.n_unfinished:

@@ -310,8 +310,8 @@ def test_the_ending_of_a_stopped_search_says_how_to_go_on(
 
 def test_the_share_of_training_is_of_all_workers(searched: Callable[..., Coordinator]) -> None:
     coordinator = searched()
-    coordinator.train_seconds = coordinator.elapsed
-    assert "50% of the workers' time was training" in str(ending(coordinator, 3.0)[0])
+    coordinator.spent.training = coordinator.elapsed
+    assert "50.0% of the workers' time was training; " in str(ending(coordinator, 3.0)[1])
 
 
 def test_square_brackets_are_shown_as_they_are() -> None:

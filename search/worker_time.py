@@ -1,0 +1,34 @@
+"""What the workers' time was spent on."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class WorkerTime:
+    """Seconds of all workers together.
+
+    Attributes:
+        starting: From the command until the first segment began, which every worker waited for.
+        building: Making and tracing networks.
+        training: Training and validation.
+        idle: Without work, as at the end, when no trial is left to begin.
+    """
+
+    starting: float = 0.0
+    building: float = 0.0
+    training: float = 0.0
+    idle: float = 0.0
+
+    def text(self, total: float) -> str:
+        """Shares of `total`; what is left are checkpoints, artifacts and the way to and fro."""
+        shares = {
+            "starting up": self.starting,
+            "building networks": self.building,
+            "artifacts and hand-over": total - self.starting - self.building - self.training
+            - self.idle,
+            "idle": self.idle,
+        }  # fmt: skip
+        rest = ", ".join(
+            f"{name} {max(seconds, 0.0) / total:.1%}" for name, seconds in shares.items()
+        )
+        return f"{self.training / total:.1%} of the workers' time was training; {rest}"

@@ -1,0 +1,22 @@
+"""The shares of the workers' time add up."""
+
+import re
+
+from search.worker_time import WorkerTime
+
+
+def test_what_is_not_measured_is_artifacts_and_the_way_to_and_fro() -> None:
+    spent = WorkerTime(starting=5, building=3, training=80, idle=2)
+    assert spent.text(100) == (
+        "80.0% of the workers' time was training; starting up 5.0%, building networks 3.0%, "
+        "artifacts and hand-over 10.0%, idle 2.0%"
+    )
+
+
+def test_the_shares_are_of_the_whole() -> None:
+    shares = re.findall(r"([\d.]+)%", WorkerTime(10, 20, 30, 40).text(200))
+    assert sum(map(float, shares)) == 100
+
+
+def test_a_search_that_trained_nothing_was_all_waiting() -> None:
+    assert WorkerTime().text(10).startswith("0.0% of the workers' time was training; ")
