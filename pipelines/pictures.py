@@ -17,7 +17,12 @@ def curves(rows: Sequence[dict[str, float]], metrics: Sequence[str]) -> bytes:
     panels = ["loss", *metrics]
     columns = min(3, len(panels) + 1)
     lines = -(-(len(panels) + 1) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.0 * lines), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, 3.0 * lines))
+    # A layout that is worked out would draw everything twice.
+    figure.subplots_adjust(
+        left=0.2 / columns, right=1 - 0.05 / columns, bottom=0.18 / lines, top=1 - 0.12 / lines,
+        wspace=0.28, hspace=0.5,
+    )  # fmt: skip
     axes: list[Axes] = list(figure.subplots(lines, columns, squeeze=False).flat)
     epochs = [row["epoch"] for row in rows]
     for axis, name in zip(axes, panels, strict=False):

@@ -7,4 +7,5 @@ its memory. Importing runs no operation, so TensorFlow has no threads yet that a
 from pipelines import runtime
 
 with runtime.no_native_noise():
-    import pipelines.session  # noqa: F401 - importing it is the point
+    import pipelines.pictures
+    import pipelines.session  # noqa: F401 - importing both is the point

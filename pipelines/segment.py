@@ -147,16 +147,22 @@ def train_segment(segment: Segment) -> SegmentResult | SegmentFailure:
         return SegmentFailure("out of memory", "the network and its batch did not fit in memory")
 
 
+def has_artifacts(state: str, rows: Sequence[Row]) -> bool:
+    """Whether a worker has anything to make for a trial that ended; one point is no curve."""
+    return state == "completed" or len(rows) > 1
+
+
 def finish_trial(segment: Segment, rows: Sequence[Row], state: str) -> dict[str, bytes]:
     """The artifacts of a trial that ended in `state`, by file name; forgets its session.
 
-    Curves for all; the model and its report on the validation split for a completed one.
+    Curves where there is more than one evaluation; the model and its report on the validation
+    split for a completed trial.
     """
     from pipelines import pictures
 
     task = find_task(segment.task)
     artifacts: dict[str, bytes] = {}
-    if rows:
+    if len(rows) > 1:
         artifacts["curves.png"] = pictures.curves(rows, task.metrics)
     if state == "completed":
         prepare(segment.task, segment.data_dir, segment.how)

@@ -1,5 +1,7 @@
 """TrialBook: all that must be written down when something happens to a trial. The one writer."""
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -60,6 +62,7 @@ class TrialBook:
         self.counts: dict[State, int] = {"completed": 0, "pruned": 0, "failed": 0}
         self.best: tuple[int, Record] | None = None
         self.n_ended_here = 0
+        self._unshown: deque[Callable[[], None]] = deque()
 
     @property
     def n_finished(self) -> int:
@@ -131,15 +134,21 @@ class TrialBook:
         _end(active, "failed", message, cause)
 
     def keep(self, active: Active) -> None:
-        """Writes down what was judged: to the study, and where people look."""
+        """Writes down in the study what was judged; `show` shows it to people."""
         self._store(active)
-        if active.record.ended:
+        record = active.record
+        if record.ended:
             self._settle(active)
             self.n_ended_here += 1
             if self.best is not None:
-                score = self.best[1].best[self._goal.metric]
-                self._log.best_so_far(score, self.n_finished)
-        self._log.progress(active.record, active.record.rows)
+                score, count = self.best[1].best[self._goal.metric], self.n_finished
+                self._unshown.append(lambda: self._log.best_so_far(score, count))
+        self._unshown.append(lambda: self._log.progress(record, record.rows))
+
+    def show(self) -> None:
+        """Shows people what was kept and closed since the last call."""
+        while self._unshown:
+            self._unshown.popleft()()
 
     def interrupted(self, active: Active) -> None:
         """Leaves the trial as it is, to be taken up by the next search."""
@@ -149,9 +158,13 @@ class TrialBook:
         self._log.end(active.record, {})
 
     def closed(self, active: Active, artifacts: dict[str, bytes]) -> None:
-        """The trial is done with, but for a log that cannot be reached."""
-        if self._log.end(active.record, artifacts):
-            self._checkpoints.delete(active.number)
+        """The trial is done with, once it is shown; but for a log that cannot be reached."""
+
+        def close() -> None:
+            if self._log.end(active.record, artifacts):
+                self._checkpoints.delete(active.number)
+
+        self._unshown.append(close)
 
     def _adopt(self, stored: FrozenTrial, record: Record | None) -> Active:
         trial = optuna.Trial(self._study, stored._trial_id)

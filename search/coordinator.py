@@ -15,6 +15,7 @@ from pipelines.segment import (
     SegmentResult,
     SessionLostError,
     finish_trial,
+    has_artifacts,
     train_segment,
 )
 from pipelines.tasks import Task
@@ -122,6 +123,7 @@ class Coordinator:
             while not self._over():
                 if self._collect():
                     self._fill()
+                    self.book.show()  # MLflow last: no worker waits for it
                 self._end_silent_ones()
                 self._view.update(self)
         finally:
@@ -254,6 +256,11 @@ class Coordinator:
             self._view.ended(active.number, active.record)
             if active.last_job is not None:
                 self._freed.append(active.last_job)
+        if active.record.ended and not has_artifacts(active.record.state, active.record.rows):
+            self.book.keep(active)
+            self.book.closed(active, {})
+            del self.active[active.number]
+            return
         self._go_on(active)
         self.book.keep(active)
 
@@ -297,6 +304,7 @@ class Coordinator:
 
     def _leave_resumable(self) -> None:
         """Gives artifacts in the making a moment, and closes the runs of all others."""
+        self.book.show()
         deadline = self._clock() + CLOSING_SECONDS
         while self._clock() < deadline and any(a.record.ended for a in self.active.values()):
             self._listen()
@@ -304,6 +312,7 @@ class Coordinator:
             for active in arrived:
                 if active.record.ended:
                     self._receive(active)
+        self.book.show()
         untouched = [*self._waiting, *self._unstored]
         for active in untouched:  # a search that was killed has left their runs open
             self.book.opened(active)

@@ -112,6 +112,8 @@ def ask(study: optuna.Study, space: Space) -> optuna.Trial:
     `study.ask` would write each parameter on its own, which takes three times as long. Only one
     process may ask, for the trial's number is known before it is stored.
     """
+    # Optuna's `ask` and `tell` forget what the study has read; without it no draw sees a result.
+    study._thread_local.cached_all_trials = None
     if study._get_trials(deepcopy=False, states=(TrialState.WAITING,), use_cache=False):
         trial = study.ask()
         for name, domain in space.domains.items():

@@ -21,6 +21,7 @@ from pipelines.segment import (
     SegmentResult,
     SessionLostError,
     finish_trial,
+    has_artifacts,
     load_data,
     train_segment,
 )
@@ -205,8 +206,10 @@ def test_a_completed_trial_leaves_its_model_and_reports(first: Segment, tmp_path
 
 @pytest.mark.parametrize("state", ["pruned", "failed", "interrupted"])
 def test_any_other_trial_leaves_its_curves(state: str, first: Segment) -> None:
-    rows = trained(first).rows
-    assert set(finish_trial(first, rows, state)) == {"curves.png"}
+    (row,) = trained(first).rows
+    assert finish_trial(first, [row], state) == {}  # one evaluation is no curve
+    assert set(finish_trial(first, [row, row | {"epoch": 2.0}], state)) == {"curves.png"}
+    assert [has_artifacts(state, [row] * count) for count in range(3)] == [False, False, True]
     assert segment_module._held == {}
 
 

@@ -53,6 +53,7 @@ def stored(study: optuna.Study, number: int = 0) -> Record:
 def trained(book: TrialBook, active: Active, result: SegmentResult) -> None:
     book.trained(active, result)
     book.keep(active)
+    book.show()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -126,10 +127,13 @@ def test_the_file_of_an_ended_trial_stays_until_its_artifacts_are_stored(
     assert files(tmp_path) == {"t0000-9.000000.npz": b"final", "t0001-1.000000.npz": b""}
     log.down = True
     book.closed(completed, {})
+    book.show()
     assert len(files(tmp_path)) == 2
     log.down = False
     book.closed(completed, {})
     book.closed(pruned, {})
+    assert len(files(tmp_path)) == 2  # not shown yet
+    book.show()
     assert files(tmp_path) == {}
     assert book.counts == {"completed": 1, "pruned": 1, "failed": 0}
 

@@ -83,7 +83,7 @@ def assert_whole(study: optuna.Study, log: FakeLog, runs_dir: Path, trials: int 
             assert epochs[-1] == TASK.training.epochs
 
 
-@pytest.mark.parametrize("stop_at", range(1, 30, 3))
+@pytest.mark.parametrize("stop_at", range(1, 24, 3))
 def test_a_stopped_search_ends_up_as_one_that_was_not(tmp_path: Path, stop_at: int) -> None:
     straight, straight_log = new_study(), FakeLog()
     coordinator(straight, tmp_path / "a", FakeEngine(rows_per_segment=1), straight_log).run()

@@ -1,5 +1,6 @@
 """How trials are drawn: all at once, from the seed and the trials that matter."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from search import sampler
 from search import study as studies
 from search.settings import Settings
+from search.study import Record
 from tests.fakes import SPACE, TASK, new_study
 
 
@@ -47,6 +49,16 @@ def test_the_first_draws_are_those_of_optuna() -> None:
         SPACE.sample(plain.ask(), TASK.training)
         sampler.ask(ours, SPACE)
     assert [t.params for t in ours.trials] == [t.params for t in plain.trials]
+
+
+def test_draws_learn_from_trials_that_ended_since_the_first() -> None:
+    study, record = new_study(), Record({}, seed=1, state="completed")
+    for _ in range(60):
+        trial = sampler.ask(study, SPACE)
+        score = float(trial.params["optimizer"] == "adam") - trial.params["learning_rate"]
+        studies.tell(study, trial, replace(record, best={"val_accuracy": score}))
+    late = [trial.params["optimizer"] for trial in study.trials[30:]]
+    assert late.count("adam") >= 25
 
 
 def test_a_waiting_trial_comes_first() -> None:
