@@ -13,7 +13,7 @@ OPTIONS = $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) 
 	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search train space presets leaderboard export ui check format test lock clean
+.PHONY: help setup search train space presets leaderboard export ui bench check format test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,9 +63,20 @@ format: $(VENV)/ready ## rewrite the code in our style
 test: $(VENV)/ready ## all tests, with real searches on real data
 	$(VENV)/bin/python -m pytest
 
+bench: $(VENV)/bench ## compare with model.fit and other tools, hours; QUICK=1 for minutes
+	$(VENV)/bin/python -m benchmarks $(if $(QUICK),--quick)
+
+$(VENV)/bench: benchmarks/requirements.lock $(VENV)/ready
+	@echo "Adding the tools that we compare with to $(VENV)/."
+	$(VENV)/bin/python -m pip install --quiet --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
 lock: ## pin and hash all dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra dev --quiet -o requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra dev --extra bench --constraint requirements.lock --quiet \
+		-o benchmarks/requirements.lock pyproject.toml
 
 clean: ## remove the virtual environment and caches; mlruns/ and exports/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
