@@ -60,7 +60,7 @@ class Task:
         title: Its name for people.
         metrics: Names scored on validation, beside the loss.
         training: How long a trial trains unless the settings say otherwise.
-        first_rung: In epochs, at most 1.
+        first_rung: The first epoch at which a trial is judged; see docs/efficiency.md.
         load: Reads the data; its argument is the folder that the user named, if any.
     """
 
@@ -99,7 +99,7 @@ TASKS = {
         class_names=FASHION_CLASSES,
         metrics=("accuracy",),
         training=Training(epochs=15, patience=4, final_decay=0.25),
-        first_rung=1 / 3,
+        first_rung=2,
         load=load_fashion,
     ),
     "mnist": Task(
@@ -110,7 +110,7 @@ TASKS = {
         class_names=DIGIT_CLASSES,
         metrics=("accuracy",),
         training=Training(epochs=15, patience=4, final_decay=0.25),
-        first_rung=1 / 3,
+        first_rung=2,
         load=load_mnist,
     ),
     "churn": Task(
@@ -121,7 +121,7 @@ TASKS = {
         class_names=CHURN_CLASSES,
         metrics=("accuracy", "auc", "pr_auc", "f1"),
         training=Training(epochs=60, patience=12, final_decay=0.25),
-        first_rung=1,
+        first_rung=9,
         load=load_churn,
     ),
     "digits": Task(
@@ -132,7 +132,7 @@ TASKS = {
         class_names=DIGIT_CLASSES,
         metrics=("accuracy",),
         training=Training(epochs=40, patience=10, final_decay=0.25),
-        first_rung=1,
+        first_rung=5,
         load=load_digits,
     ),
     "iris": Task(
@@ -143,7 +143,7 @@ TASKS = {
         class_names=IRIS_CLASSES,
         metrics=("accuracy",),
         training=Training(epochs=100, patience=30, final_decay=0.25),
-        first_rung=1,
+        first_rung=15,
         load=load_iris,
     ),
     "xor": Task(
@@ -154,7 +154,7 @@ TASKS = {
         class_names=XOR_CLASSES,
         metrics=("accuracy",),
         training=Training(epochs=300),
-        first_rung=1,
+        first_rung=50,
         load=load_xor,
     ),
 }

@@ -1,7 +1,8 @@
 """TrialBook: all that must be written down when something happens to a trial. The one writer."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from search.settings import Settings
 from search.study import Record, State
 from spaces.config import Training
 from spaces.space import Space
+
+FILES_AT_ONCE = 8
 
 
 class TrialLog(Protocol):
@@ -127,15 +130,19 @@ class TrialBook:
         elif result.stop == "finished":
             _end(active, "completed", "all epochs trained")
         elif result.reached and self._falls_behind(active):
-            _end(active, "pruned", f"not in the best third at epoch {epoch}")
+            _end(active, "pruned", f"not in the better half at epoch {epoch}")
 
     def failed(self, active: Active, cause: Cause, message: str) -> None:
         """Judges the trial to have failed; `keep` comes next."""
         _end(active, "failed", message, cause)
 
-    def keep(self, active: Active) -> None:
+    def keep(self, judged: Sequence[Active]) -> None:
         """Writes down in the study what was judged; `show` shows it to people."""
-        self._store(active)
+        self._store(judged)
+        for active in judged:
+            self._kept(active)
+
+    def _kept(self, active: Active) -> None:
         record = active.record
         if record.ended:
             self._settle(active)
@@ -192,18 +199,27 @@ class TrialBook:
         studies.report(active.trial, active.record.best[self._goal.metric], step)
         return active.trial.should_prune()
 
-    def _store(self, active: Active) -> None:
-        """Writes the checkpoint, then the record that names it: a crash leaves a fitting pair.
+    def _store(self, judged: Sequence[Active]) -> None:
+        """Writes checkpoints, then the records that name them: a crash leaves fitting pairs.
 
-        For an ended trial the file means that its artifacts are missing.
+        The disk takes many files in little more time than one.
         """
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            list(pool.map(self._save, judged))
+            for active in judged:
+                self._write(active)
+            list(pool.map(self._drop_older, judged))
+
+    def _save(self, active: Active) -> None:
+        """For an ended trial the file means that its artifacts are missing."""
         number, record = active.number, active.record
         if record.state in ("running", "completed"):
             self._checkpoints.save(number, record.epoch, active.checkpoint or b"")
         else:
             self._checkpoints.mark(number, record.epoch)
-        self._write(active)
-        self._checkpoints.keep_only(number, record.epoch)
+
+    def _drop_older(self, active: Active) -> None:
+        self._checkpoints.keep_only(active.number, active.record.epoch)
 
     def _settle(self, active: Active) -> None:
         studies.tell(self._study, active.trial, active.record)

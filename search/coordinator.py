@@ -88,6 +88,7 @@ class Coordinator:
         self._unstored: deque[Active] = deque()
         self._arrived: list[Active] = []
         self._freed: list[Job] = []
+        self._judged: list[Active] = []
         self.active: dict[int, Active] = {}
         self.spent = WorkerTime()
         self.stopped = False
@@ -201,6 +202,7 @@ class Coordinator:
         self._arrived.sort(key=lambda active: active.number)
         while self._arrived:
             self._receive(self._arrived.pop(0))
+        self._keep_judged()
         return True
 
     def _listen(self) -> None:
@@ -250,19 +252,24 @@ class Coordinator:
         """Goes on with a trial after the book has judged what happened to it.
 
         The work is sent off before anything is written: the worker need not wait for that, and
-        what a crash in between loses is one segment.
+        what a crash in between loses is one segment of each trial.
         """
         if active.record.ended:
             self._view.ended(active.number, active.record)
             if active.last_job is not None:
                 self._freed.append(active.last_job)
-        if active.record.ended and not has_artifacts(active.record.state, active.record.rows):
-            self.book.keep(active)
-            self.book.closed(active, {})
-            del self.active[active.number]
-            return
-        self._go_on(active)
-        self.book.keep(active)
+        if not active.record.ended or has_artifacts(active.record.state, active.record.rows):
+            self._go_on(active)
+        self._judged.append(active)
+
+    def _keep_judged(self) -> None:
+        judged, self._judged = self._judged, []
+        if judged:
+            self.book.keep(judged)
+        for active in judged:
+            if active.job is None:  # no artifacts to be made
+                self.book.closed(active, {})
+                del self.active[active.number]
 
     def _go_on(self, active: Active, near: Job | None = None) -> None:
         """Sends the trial on; one without a worker of its own goes where `near` was."""
@@ -304,6 +311,7 @@ class Coordinator:
 
     def _leave_resumable(self) -> None:
         """Gives artifacts in the making a moment, and closes the runs of all others."""
+        self._keep_judged()  # an error may have come in between
         self.book.show()
         deadline = self._clock() + CLOSING_SECONDS
         while self._clock() < deadline and any(a.record.ended for a in self.active.values()):
@@ -312,6 +320,7 @@ class Coordinator:
             for active in arrived:
                 if active.record.ended:
                     self._receive(active)
+            self._keep_judged()
         self.book.show()
         untouched = [*self._waiting, *self._unstored]
         for active in untouched:  # a search that was killed has left their runs open

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spaces.space import Space
 
-HISTORY = 250
+HISTORY = 1000
 """Trials that TPE looks at: its best ones and the latest others. Drawing from more takes ever
 longer, and TPE itself never counts more than 25 among the best."""
 
@@ -36,8 +36,10 @@ class ReseededTPE(optuna.samplers.TPESampler):
     def __init__(self, seed: int) -> None:
         super().__init__(seed=seed)
         self._seed = seed
-        # Optuna computes it in a Python loop, to do without scipy: most of the time of a draw.
+        self._inner: dict[tuple[str, ...], dict[int, list[float]]] = {}
+        # Optuna computes them in Python, to do without scipy: most of the time of a draw.
         _truncnorm._log_ndtr = scipy.special.log_ndtr
+        _truncnorm.erf = scipy.special.erf  # type: ignore[attr-defined] # an import of its own
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         states = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
@@ -50,6 +52,24 @@ class ReseededTPE(optuna.samplers.TPESampler):
     ) -> dict[str, Any]:
         # Optuna's own would write the draws down for other processes: ours come with the trial.
         return self._sample_relative(_History(study), trial, search_space)
+
+    def _get_internal_repr(
+        self,
+        trials: list[FrozenTrial],
+        search_space: dict[str, BaseDistribution],
+        study: optuna.Study,  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, np.ndarray]:
+        # Optuna's own asks each trial for each parameter again at every draw.
+        known = self._inner.setdefault(tuple(search_space), {})
+        for trial in trials:
+            if trial.number not in known and search_space.keys() <= trial.params.keys():
+                known[trial.number] = [
+                    distribution.to_internal_repr(trial.params[name])
+                    for name, distribution in search_space.items()
+                ]
+        numbers = [trial.number for trial in trials if trial.number in known]
+        rows = np.array([known[number] for number in numbers]).reshape(-1, len(search_space))
+        return {name: rows[:, i] for i, name in enumerate(search_space)}
 
 
 class _History(optuna.Study):
@@ -65,7 +85,7 @@ class _History(optuna.Study):
         use_cache: bool = False,  # noqa: FBT001
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
-        if len(trials) <= HISTORY:
+        if use_cache or len(trials) <= HISTORY:  # with the cache, TPE only counts them
             return trials
         best = self._best(trials, default_gamma(len(trials)))
         chosen = {trial.number for trial in best}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +20,8 @@ from spaces.errors import InputError
 from spaces.space import Space
 
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
-REDUCTION = 3
-"""One trial in three goes on from a rung to the next."""
+REDUCTION = 2
+"""One trial in so many goes on from a rung to the next: see docs/efficiency.md."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def read(trial: FrozenTrial) -> Record | None:
 
 
 def write(study: optuna.Study, trial: optuna.Trial, record: Record) -> None:
-    study._storage.set_trial_user_attr(trial._trial_id, "record", asdict(record))
+    study._storage.set_trial_user_attr(trial._trial_id, "record", dict(vars(record)))
 
 
 def report(trial: optuna.Trial, score: float, step: int) -> None:

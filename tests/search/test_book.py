@@ -52,7 +52,7 @@ def stored(study: optuna.Study, number: int = 0) -> Record:
 
 def trained(book: TrialBook, active: Active, result: SegmentResult) -> None:
     book.trained(active, result)
-    book.keep(active)
+    book.keep([active])
     book.show()
 
 
@@ -164,7 +164,7 @@ def test_a_failed_trial_is_never_the_best(make: Make) -> None:
     book.opened(active)
     trained(book, active, result([1.0], 0.99))
     book.failed(active, "timed out", "no sign of life")
-    book.keep(active)
+    book.keep([active])
     assert book.best is None
     assert book.counts["failed"] == 1
 

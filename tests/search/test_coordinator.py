@@ -147,7 +147,7 @@ def test_logs_every_epoch_once_and_the_artifacts_by_state(make: Make, tmp_path: 
 
 
 # Scores of the trials in their order, and the epoch that each reaches with one worker: the best
-# third of those at a rung goes on, the first at a rung always does.
+# half of those at a rung goes on, the first at a rung always does.
 @pytest.mark.parametrize(
     ("scores", "epochs"),
     [
@@ -155,9 +155,9 @@ def test_logs_every_epoch_once_and_the_artifacts_by_state(make: Make, tmp_path: 
         ([0.5, 0.4, 0.3], [9, 1, 1]),
         ([0.3, 0.4, 0.5], [9, 9, 9]),
         ([0.5, 0.5], [9, 9]),
-        # With six at a rung the two best of them go on, but the second is not first at the next.
-        ([0.9, 0.1, 0.1, 0.1, 0.1, 0.8], [9, 1, 1, 1, 1, 3]),
-        ([0.9, 0.8, 0.1, 0.1, 0.1, 0.8, 0.85], [9, 1, 1, 1, 1, 3, 3]),
+        # With four at a rung the two best of them go on, but the second is not first at the next.
+        ([0.9, 0.1, 0.2, 0.3, 0.05, 0.8], [9, 1, 1, 2, 1, 2]),
+        ([0.9, 0.1, 0.8, 0.85], [9, 1, 1, 2]),
     ],
 )
 def test_successive_halving_prunes(make: Make, scores: list[float], epochs: list[float]) -> None:
@@ -186,7 +186,7 @@ def test_reports_the_best_score_so_far(make: Make) -> None:
         FakeEngine(lambda _: [0.5, 0.9, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]), study, trials=1
     ).run()
     (trial,) = study.get_trials()
-    assert trial.intermediate_values == {1: 0.5, 3: 0.9}
+    assert trial.intermediate_values == {1: 0.5, 2: 0.9, 4: 0.9, 8: 0.9}
     assert trial.value == 0.9
 
 
@@ -321,8 +321,8 @@ def test_a_silent_worker_is_restarted_and_the_others_go_on(make: Make) -> None:
 
 def test_artifacts_that_cannot_be_made_are_tried_again_by_the_next_search(make: Make) -> None:
     study, log = new_study(), FakeLog()
-    # Jobs of trial 0: three segments to epoch 9, then its artifacts.
-    faults: dict[tuple[int, int], Fault] = {(0, 3): "lost", (0, 4): ValueError("no font")}
+    # Jobs of trial 0: five segments to epoch 9, then its artifacts.
+    faults: dict[tuple[int, int], Fault] = {(0, 5): "lost", (0, 6): ValueError("no font")}
     make(FakeEngine(flat({0: 0.5, 1: 0.6}), faults=faults), study, log, trials=2).run()
     assert [record.state for record in records(study)] == ["completed", "completed"]
     assert log.runs["run-0"].artifacts == {}

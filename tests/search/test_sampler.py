@@ -1,5 +1,6 @@
 """How trials are drawn: all at once, from the seed and the trials that matter."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import optuna
 import pytest
 import scipy.special
-from optuna.samplers._tpe import _truncnorm
+from optuna.samplers._tpe import _erf, _truncnorm
 from optuna.trial import TrialState
 
 from search import sampler
@@ -81,14 +82,17 @@ def test_a_choice_of_one_is_taken() -> None:
         study.tell(trial, number / 12)
 
 
-@pytest.mark.parametrize("count", [10, sampler.HISTORY, sampler.HISTORY + 30])
-def test_the_model_sees_the_best_and_the_latest(count: int) -> None:
+@pytest.mark.parametrize("count", [10, 50, 80, 300])
+def test_the_model_sees_the_best_and_the_latest(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(sampler, "HISTORY", 50)
     study = new_study()
     ended(study, count)
     seen = sampler._History(study)._get_trials()
     assert len(seen) == min(count, sampler.HISTORY)
     by_score = sorted(study.trials, key=lambda trial: -(trial.value or 0))
-    best = {trial.number for trial in by_score[: min(25, count)]}
+    best = {trial.number for trial in by_score[: min(25, math.ceil(count / 10))]}
     assert best <= {trial.number for trial in seen}
     rest = [trial.number for trial in seen if trial.number not in best]
     others = [trial.number for trial in study.trials if trial.number not in best]
@@ -96,7 +100,28 @@ def test_the_model_sees_the_best_and_the_latest(count: int) -> None:
     assert len(study.trials) == count
 
 
+@pytest.mark.parametrize("names", [["units_1", "optimizer", "learning_rate"], ["optimizer"]])
+def test_inner_values_are_those_of_optuna(names: list[str]) -> None:
+    study = new_study()
+    ended(study, 12)
+    study.enqueue_trial({})
+    study.ask()  # has no parameters yet
+    space = {name: study.trials[0].distributions[name] for name in names}
+    tpe = study.sampler
+    assert isinstance(tpe, sampler.ReseededTPE)
+    for last in (5, 13, 13):
+        trials = study.trials[:last]
+        ours = tpe._get_internal_repr(trials, space, study)
+        theirs = optuna.samplers.TPESampler._get_internal_repr(tpe, trials, space, study)
+        assert {name: [*ours[name]] for name in names} == {name: [*theirs[name]] for name in names}
+    assert len(ours[names[0]]) == 12
+    assert tpe._get_internal_repr([], space, study)[names[0]].shape == (0,)
+
+
 def test_scipy_computes_what_optuna_computes() -> None:
+    assert _truncnorm.erf is scipy.special.erf  # type: ignore[attr-defined]
+    points = np.linspace(-8, 8, 3001)
+    np.testing.assert_allclose(scipy.special.erf(points), _erf.erf(points), rtol=1e-9, atol=1e-12)
     assert _truncnorm._log_ndtr is scipy.special.log_ndtr
     points = np.concatenate([np.linspace(-60, 60, 501), [-1e3, 1e3]])
     theirs = [_truncnorm._log_ndtr_single(float(point)) for point in points]

@@ -1,0 +1,332 @@
+"""Time to quality, live: the best validation score by wall time, of this project and of its peers.
+
+    .venv/bin/python -m benchmarks.quality --task fashion --seeds 5 [--variants] [--quick]
+    .venv/bin/python -m benchmarks.quality --task fashion --table
+
+A case is one system with one seed, in a process of its own, for so many seconds from the start
+of that process. It is stored as it ends, and the same command goes on with the missing ones.
+All search the same space on the same data and splits; see `benchmarks/peers`. A peer's score
+counts from the end of the epoch that reached it, this project's from when MLflow shows it.
+
+Needs the peers: pip install --require-hashes -r benchmarks/requirements.lock
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import store
+from pipelines.tasks import find_task
+
+OURS = "hpsearch"
+SYSTEMS = {
+    OURS: "hpsearch",
+    "keras_tuner_hyperband": "KerasTuner Hyperband",
+    "keras_tuner_bayesian": "KerasTuner Bayesian",
+    "optuna": "Optuna",
+    "ray_asha": "Ray Tune ASHA",
+}
+PLAIN = "plain"
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    OURS: {
+        "one_worker": ["--workers", "1"],
+        "no_presets": ["--no-presets"],
+        "float32": ["--precision", "float32"],
+    },
+    "optuna": {"presets": [], "training": []},
+    "ray_asha": {"presets": [], "training": []},
+}
+"""By system, with the options of this project's command: KerasTuner takes no starting points."""
+TITLES = {
+    PLAIN: "",
+    "one_worker": ", one worker",
+    "no_presets": ", no presets",
+    "float32": ", float32",
+    "presets": " + presets",
+    "training": " + training",
+}
+"""The last two are peers that begin with the same presets, or train by this project's session."""
+BUDGETS = {"fashion": 600.0, "churn": 180.0}
+QUICK = {
+    "churn": (40.0, list(SYSTEMS)),
+    "fashion": (40.0, [OURS, "optuna"]),
+}
+"""Seconds a case, and systems: enough for every system to start and to score."""
+GRACE_SECONDS = 30.0
+ROOT = Path(__file__).parent.parent
+
+Point = tuple[float, float]
+"""Seconds since the process started, and the best score so far."""
+
+
+@dataclass(frozen=True)
+class Case:
+    task: str
+    system: str
+    variant: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}-{self.variant}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return SYSTEMS[self.system] + TITLES[self.variant]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case; `note` says how it failed, if it did."""
+
+    case: Case
+    trajectory: list[Point]
+    note: str = ""
+
+    @property
+    def end(self) -> float:
+        return self.trajectory[-1][1] if self.trajectory else -math.inf
+
+    def reached(self, target: float) -> float:
+        """Seconds until the target was reached, infinite if it never was."""
+        return next((seconds for seconds, score in self.trajectory if score >= target), math.inf)
+
+
+def cases(task: str, systems: Iterable[str], n_seeds: int, *, variants: bool) -> list[Case]:
+    """Interleaved by seed, so that a run that is stopped has compared like with like."""
+    images = find_task(task).space.image_side is not None
+    names = [
+        (system, variant)
+        for system in systems
+        for variant in (PLAIN, *(VARIANTS.get(system, ()) if variants else ()))
+        if images or variant != "float32"  # which tables are trained in anyway
+    ]
+    return [Case(task, *name, seed) for seed in range(n_seeds) for name in names]
+
+
+def folder_of(task: str, budget: float) -> Path:
+    """Cases with another budget are kept apart."""
+    own = task if budget == BUDGETS[task] else f"{task}-{budget:g}s"
+    return store.FOLDER / "quality" / own
+
+
+def missing(wanted: Iterable[Case], folder: Path) -> list[Case]:
+    return [case for case in wanted if store.load(case.name, folder) is None]
+
+
+def keep(result: Result, budget: float, folder: Path) -> None:
+    content = {
+        **asdict(result.case),
+        "budget_seconds": budget,
+        "note": result.note,
+        "trajectory": [[round(seconds, 2), score] for seconds, score in result.trajectory],
+    }
+    store.save(result.case.name, content, folder)
+
+
+def kept(task: str, folder: Path) -> list[Result]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        content: Any = store.load(path.stem, folder)
+        case = Case(task, content["system"], content["variant"], content["seed"])
+        points = [(seconds, score) for seconds, score in content["trajectory"]]
+        found.append(Result(case, points, content["note"]))
+    return found
+
+
+def trajectory(events: Iterable[Point], budget: float) -> list[Point]:
+    """The events that were the best so far and within the budget, in order of time."""
+    points: list[Point] = []
+    for seconds, score in sorted(events):
+        if seconds <= budget and score > (points[-1][1] if points else -math.inf):
+            points.append((seconds, score))
+    return points
+
+
+def run(case: Case, budget: float) -> Result:
+    """Runs the case to its end, or kills it when it overruns."""
+    with tempfile.TemporaryDirectory(prefix="q", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        with (folder / "output.txt").open("w") as output:
+            began = time.time()
+            process = subprocess.Popen(
+                command(case, budget, folder, began),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(began + budget + GRACE_SECONDS - time.time())
+                note = f"exit status {code}" if code else ""
+            except subprocess.TimeoutExpired:
+                note = f"killed {GRACE_SECONDS:g} s after its time"
+            finally:
+                _kill(process)
+        points = trajectory(_events(case, folder, began), budget)
+        if note or not points:
+            note += "".join(f"\n  {line}" for line in _last_lines(folder / "output.txt"))
+        return Result(case, points, note)
+
+
+def command(case: Case, budget: float, folder: Path, began: float) -> list[str]:
+    if case.system == OURS:
+        program = str(Path(sys.executable).with_name("hpsearch"))
+        search = ["search", case.task, "--seed", str(case.seed), "--trials", "100000"]
+        where = ["--budget", f"{budget:g}s", "--runs-dir", str(folder)]
+        return [program, *search, *where, *VARIANTS[OURS].get(case.variant, [])]
+    options = {
+        "seed": case.seed,
+        "variant": case.variant,
+        "began": began,
+        "budget": budget,
+        "folder": folder,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "benchmarks.peers", case.system, case.task, *words]
+
+
+def _events(case: Case, folder: Path, began: float) -> list[Point]:
+    if case.system == OURS:
+        return logged_scores(folder / "mlflow.db", find_task(case.task).goal.metric, began)
+    path = folder / "events.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    scores = [(seconds, score) for seconds, score in map(json.loads, lines)]
+    return [(seconds, score) for seconds, score in scores if not math.isnan(score)]
+
+
+def logged_scores(database: Path, metric: str, began: float) -> list[Point]:
+    """The epochs of all trials as MLflow got them; its clock counts in milliseconds."""
+    if not database.exists():
+        return []
+    query = "SELECT timestamp, value FROM metrics WHERE key = ? AND NOT is_nan"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(query, (metric,)).fetchall()
+    return [(timestamp / 1000 - began, value) for timestamp, value in rows]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends the case with all that it started, also what left its process group, as Ray's does."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last_lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()[-5:]
+
+
+def summary(results: Sequence[Result]) -> tuple[Result | None, dict[str, list[Result]]]:
+    """The median run of the best peer, whose end is the target, and all results by title."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.case.title, []).append(result)
+    peers = [
+        _median_run(group)
+        for group in groups.values()
+        if group[0].case.system != OURS and group[0].case.variant == PLAIN
+    ]
+    return max(peers, key=lambda run: run.end, default=None), groups
+
+
+def _median_run(group: Sequence[Result]) -> Result:
+    """The lower of the two in the middle, so that half of the runs are as good."""
+    return sorted(group, key=lambda result: result.end)[(len(group) - 1) // 2]
+
+
+def median_time(group: Sequence[Result], target: float) -> float:
+    return statistics.median(result.reached(target) for result in group)
+
+
+def show(results: Sequence[Result], metric: str) -> Table:
+    best, groups = summary(results)
+    title = "no peer has been run yet"
+    if best is not None:
+        title = f"target: {metric} {best.end:.4f}, the end of {best.case.title}'s median run"
+    table = Table("", title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in ("seeds", "median", "min to max", "s to target", "sooner"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    ranked = sorted(groups.values(), key=lambda group: -_median_run(group).end)
+    for group in ranked:
+        ends = [result.end for result in group]
+        row = [group[0].case.title, str(len(group)), f"{_median_run(group).end:.4f}"]
+        row.append(f"{min(ends):.4f}-{max(ends):.4f}")
+        if best is not None:
+            row += _against(group, best, groups[best.case.title])
+        table.add_row(*row)
+    return table
+
+
+def _against(group: Sequence[Result], best: Result, peers: Sequence[Result]) -> list[str]:
+    """Seconds to the target, and how many times shorter than the best peer's they are."""
+    seconds = median_time(group, best.end)
+    if math.isinf(seconds):
+        n_reached = sum(math.isfinite(result.reached(best.end)) for result in group)
+        return [f"not reached ({n_reached} of {len(group)})", ""]
+    return [f"{seconds:.0f}", f"{median_time(peers, best.end) / seconds:.1f}x"]
+
+
+def _run_missing(wanted: list[Case], budget: float, folder: Path) -> bool:
+    """Whether every case has a score."""
+    good = True
+    for case in wanted:
+        result = run(case, budget)
+        if result.trajectory:
+            keep(result, budget, folder)
+            shown = f"{result.end:.4f} after {result.trajectory[-1][0]:.0f} s"
+        else:  # not stored, to be tried again
+            good, shown = False, "no score"
+        note = f" ({result.note})" if result.note else ""
+        print(f"{case.task} seed {case.seed} {case.title}: {shown}{note}", flush=True)
+    return good
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--task", choices=BUDGETS, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--variants", action="store_true", help="and those that explain the gain")
+    parser.add_argument("--budget", type=float, help="seconds a case")
+    parser.add_argument("--quick", action="store_true", help="one seed for 40 s, anew")
+    parser.add_argument("--table", action="store_true", help="only the table of what is stored")
+    arguments = parser.parse_args()
+    budget, systems = arguments.budget or BUDGETS[arguments.task], arguments.systems
+    if arguments.quick:
+        budget, systems = QUICK[arguments.task]
+    folder, good = folder_of(arguments.task, budget), True
+    if not arguments.table:
+        n_seeds = 1 if arguments.quick else arguments.seeds
+        wanted = cases(arguments.task, systems, n_seeds, variants=arguments.variants)
+        todo = wanted if arguments.quick else missing(wanted, folder)
+        good = _run_missing(todo, budget, folder)
+    metric = find_task(arguments.task).goal.metric
+    Console().print(show(kept(arguments.task, folder), metric))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
