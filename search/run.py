@@ -1,6 +1,7 @@
 """One search from its settings to its end: the walk of DESIGN.md, in order."""
 
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Iterator
@@ -133,8 +134,18 @@ def run_tags(settings: Settings, digest: str) -> dict[str, str]:
 @contextlib.contextmanager
 def _opening_tracker(settings: Settings) -> Iterator[Future[Tracker]]:
     """MLflow, which takes three seconds to open, while the workers start."""
+
+    def open_it() -> Tracker:
+        try:
+            return Tracker.open(settings.runs_dir, settings.tracking_uri)
+        finally:
+            gc.enable()
+
+    # Dask's scheduler watches collections of garbage from its start on, and prints a traceback
+    # at the end of one that another thread had begun before.
+    gc.disable()
     with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(Tracker.open, settings.runs_dir, settings.tracking_uri)
+        yield beside.submit(open_it)
 
 
 @contextlib.contextmanager

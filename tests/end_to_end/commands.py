@@ -41,7 +41,7 @@ def run(folder: Path, *arguments: str, status: int = 0) -> str:
     )
     output = done.stdout + done.stderr
     assert done.returncode == status, output
-    assert "Traceback" not in output
+    assert "Traceback" not in output, output
     return output
 
 
