@@ -17,6 +17,10 @@ PARTS = {
     "replay of fashion": ["replay", "fashion"],
     "time to quality on churn": ["quality", "--task", "churn"],
     "time to quality on fashion": ["quality", "--task", "fashion"],
+    "what the gain is made of": [
+        *("quality", "--task", "fashion", "--variants", "--seeds", "3"),
+        *("--systems", "hpsearch", "optuna"),
+    ],
 }
 
 

@@ -1,6 +1,6 @@
 """Does bfloat16 cost accuracy? The same presets and seeds in both precisions, side by side.
 
-    .venv/bin/python -m benchmarks.precision --seeds 4 --epochs 2
+    .venv/bin/python -m benchmarks.precision [--seeds 8] [--epochs 2] [--quick]
 
 Prints, for fashion and mnist, the validation accuracy of each seed in both precisions, the mean of
 the paired differences with its 95 % interval (Student's t), and the ratio of the training times.
@@ -13,6 +13,7 @@ import statistics
 
 from scipy import stats
 
+from benchmarks import store
 from pipelines.runtime import Precision, Runtime
 from pipelines.segment import Segment, SegmentResult, load_data, train_segment
 from search.machine import available_cores
@@ -44,7 +45,7 @@ def train(task: str, seed: int, epochs: int, precision: Precision) -> tuple[floa
     return result.best["val_accuracy"], result.train_seconds
 
 
-def compare(task: str, seeds: int, epochs: int) -> None:
+def compare(task: str, seeds: int, epochs: int) -> dict[str, object]:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         available_cores(), mp_context=context
@@ -67,16 +68,28 @@ def compare(task: str, seeds: int, epochs: int) -> None:
     print(
         f"{task}: bfloat16 - float32 = {100 * mean:+.2f} points,"
         f" 95 % interval {100 * (mean - half):+.2f} to {100 * (mean + half):+.2f};"
-        f" {statistics.median(ratios):.1f} times as fast (median of {seeds})"
+        f" {statistics.median(ratios):.1f} times as fast (median of {seeds})",
+        flush=True,
     )
+    return {
+        "task": task,
+        "epochs": epochs,
+        "differences": [round(difference, 4) for difference in differences],
+        "interval": [round(mean - half, 5), round(mean + half, 5)],
+        "times_as_fast": round(statistics.median(ratios), 2),
+    }
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="two seeds of one epoch")
+    arguments = parser.parse_args()
+    seeds, epochs = (2, 1) if arguments.quick else (arguments.seeds, arguments.epochs)
+    found = [compare(task, seeds, epochs) for task in PRESET_OF]
+    store.save("precision_quick" if arguments.quick else "precision", {"tasks": found})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=2)
-    arguments = parser.parse_args()
-    for name in PRESET_OF:
-        compare(name, arguments.seeds, arguments.epochs)
+    _main()
