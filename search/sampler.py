@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spaces.space import Space
 
-HISTORY = 1000
+HISTORY = 250
 """Trials that TPE looks at: its best ones and the latest others. Drawing from more takes ever
 longer, and TPE itself never counts more than 25 among the best."""
 
