@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.sources import fetch, read_content
 from pipelines.splits import (
+    Division,
     Indices,
     Labels,
     SearchData,
@@ -19,6 +20,7 @@ from pipelines.splits import (
     carve,
     carve_sealed,
     content_digest,
+    divide,
 )
 from spaces.errors import InputError
 
@@ -45,29 +47,29 @@ Images = NDArray[np.uint8]
 _UNSIGNED_BYTES = 0x08
 
 
-def load_fashion(data_dir: Path | None) -> SearchData:
-    return _load_idx("fashion", FASHION_CLASSES, data_dir)
+def load_fashion(data_dir: Path | None, division: Division = "search") -> SearchData:
+    return _load_idx("fashion", FASHION_CLASSES, data_dir, division)
 
 
-def load_mnist(data_dir: Path | None) -> SearchData:
-    return _load_idx("mnist", DIGIT_CLASSES, data_dir)
+def load_mnist(data_dir: Path | None, division: Division = "search") -> SearchData:
+    return _load_idx("mnist", DIGIT_CLASSES, data_dir, division)
 
 
-def load_digits(_data_dir: Path | None) -> SearchData:
+def load_digits(_data_dir: Path | None, division: Division = "search") -> SearchData:
     """The 1,797 digits of scikit-learn, 8x8: a fifth sealed, a fifth of the rest validation."""
     from sklearn import datasets  # late: see `carve`
 
     raw = datasets.load_digits()
     images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     labels = raw.target.astype(np.int64)
-    train, validation = carve_sealed(
+    searched = carve_sealed(
         labels,
         test_share=0.2,
         validation_share=0.2,
         class_names=DIGIT_CLASSES,
         source="scikit-learn's digits",
     )
-    return _search_data(images, labels, train, validation, DIGIT_CLASSES)
+    return _search_data(images, labels, searched, division, DIGIT_CLASSES)
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -96,7 +98,9 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
 
 
-def _load_idx(task: str, class_names: tuple[str, ...], data_dir: Path | None) -> SearchData:
+def _load_idx(
+    task: str, class_names: tuple[str, ...], data_dir: Path | None, division: Division
+) -> SearchData:
     images_path, labels_path = fetch(task, data_dir)
     labels = _read_labels(labels_path, n_classes=len(class_names))
     images = _read_images(images_path)
@@ -105,10 +109,8 @@ def _load_idx(task: str, class_names: tuple[str, ...], data_dir: Path | None) ->
             f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
             f"take both files from the same place."
         )
-    train, validation = carve(
-        labels, VALIDATION_SHARE, class_names=class_names, source=str(labels_path)
-    )
-    return _search_data(images, labels, train, validation, class_names)
+    searched = carve(labels, VALIDATION_SHARE, class_names=class_names, source=str(labels_path))
+    return _search_data(images, labels, searched, division, class_names)
 
 
 def _read_images(path: Path) -> Images:
@@ -136,14 +138,15 @@ def _read_labels(path: Path, *, n_classes: int) -> Labels:
 def _search_data(
     images: Images,
     labels: Labels,
-    train: Indices,
-    validation: Indices,
+    searched: tuple[Indices, Indices],
+    division: Division,
     class_names: tuple[str, ...],
 ) -> SearchData:
-    splits = [Split(images[rows], labels[rows]) for rows in (train, validation)]
-    return SearchData(
-        train=splits[0],
-        validation=splits[1],
-        class_names=class_names,
-        digest=content_digest(*(part for s in splits for part in (s.inputs, s.labels))),
-    )
+    of_search = [Split(images[rows], labels[rows]) for rows in searched]
+    digest = content_digest(*(part for s in of_search for part in (s.inputs, s.labels)))
+    if division == "search":  # the usual case, in which nothing large is copied again
+        train, validation = of_search
+    else:
+        parts = divide(labels, searched, division)
+        train, validation = (Split(images[rows], labels[rows]) for rows in parts)
+    return SearchData(train, validation, class_names, digest)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipelines import runtime
 from pipelines.runtime import Runtime
-from pipelines.splits import SearchData
+from pipelines.splits import Division, SearchData
 from pipelines.tasks import find_task
 from spaces.config import Config
 from spaces.errors import InputError
@@ -34,6 +34,7 @@ class Segment:
         begin: Where the trial stands; a session elsewhere than there is not used.
         seconds: Hand back at the first epoch's end after so long, that little is ever lost.
         checkpoint: Needed where the worker does not hold the session at `begin`.
+        division: Which rows are train and which validation.
         data_digest: The data that the study is about.
     """
 
@@ -48,6 +49,7 @@ class Segment:
     until: float
     seconds: float
     checkpoint: bytes | None = None
+    division: Division = "search"
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class SessionLostError(RuntimeError):
 
 
 @functools.lru_cache(maxsize=1)
-def load_data(task: str, data_dir: Path | None) -> SearchData:
-    """The data of a task, read once a process."""
-    return find_task(task).load(data_dir)
+def load_data(task: str, data_dir: Path | None, division: Division = "search") -> SearchData:
+    """The data of a task, read once a process for as long as no other division is wanted."""
+    return find_task(task).load(data_dir, division)
 
 
 @functools.lru_cache(maxsize=1)
@@ -100,7 +102,7 @@ def prepare(task: str, data_dir: Path | None, how: Runtime) -> None:
     runtime.configure(how)
     import pipelines.session  # noqa: F401 - importing it is the point
 
-    load_data(task, data_dir)
+    load_data(task, data_dir, "search")
     # What is there by now stays, and each new network would have it searched for garbage: 0.4 s.
     gc.collect()
     gc.freeze()
@@ -181,7 +183,7 @@ def _session_for(segment: Segment) -> tuple["TrainingSession", float]:
     if segment.begin > 0 and segment.checkpoint is None:
         raise SessionLostError(f"No session of {segment.key} at epoch {segment.begin:g}.")
     _held.clear()  # before the next is built: two networks at once might not fit
-    data = load_data(segment.task, segment.data_dir)
+    data = load_data(segment.task, segment.data_dir, segment.division)
     if data.digest != segment.data_digest:
         raise InputError(
             f"The data of {segment.task} on this worker have the digest {data.digest}, the study"
@@ -199,7 +201,7 @@ def _session_for(segment: Segment) -> tuple["TrainingSession", float]:
 def _reports(session: "TrainingSession", segment: Segment) -> dict[str, bytes]:
     from pipelines import pictures, scoring
 
-    data = load_data(segment.task, segment.data_dir)
+    data = load_data(segment.task, segment.data_dir, segment.division)
     labels, probabilities = data.validation.labels, session.predict()
     matrix = scoring.confusion_matrix(labels, probabilities, len(data.class_names))
     report = scoring.classification_report(labels, probabilities, data.class_names)

@@ -122,6 +122,14 @@ class TrainingSession:
     def reached(self, epoch: float) -> bool:
         return self._step >= self._steps_at(epoch)
 
+    def settle(self) -> None:
+        """Makes the present weights, averaged if the config says so, those that count as best.
+
+        For a training whose length was decided before, and whose validation says nothing.
+        """
+        with self._average.in_place():
+            self._best_weights = self.model.get_weights()
+
     def predict(self) -> Probabilities:
         """Probabilities of the validation split by the best weights so far."""
         with self._best_in_place():

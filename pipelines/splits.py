@@ -3,7 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,18 @@ from spaces.errors import InputError
 SPLIT_SEED = 1
 """Never an option: scores of different studies are comparable on the same split only."""
 
+FOLDS = 5
+"""Parts of the searched rows, each of which is once the validation split of a fold."""
+
 Indices = NDArray[np.int64]
 Labels = NDArray[np.int64]
+Division = Literal["search", "refit"] | int
+"""How the rows that a search may see become train and validation.
+
+search: the fixed split that every trial is scored on.
+a number: that fold, counted from 0; after each `FOLDS` of them the rows are shuffled anew.
+refit: all rows are train; the rows of `validation` are among them, and its score says nothing.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +45,8 @@ class SearchData:
     """All that a search gets. There is no test split in it, on purpose.
 
     Attributes:
-        digest: 36 hex digits that change with the data that was read, and with its split.
+        digest: 36 hex digits that change with the data that was read, and with the search's
+            split of it; all divisions of the same data have the same.
         preprocessor: The fitted scikit-learn transformer from raw rows to inputs; None for
             images, which networks take raw.
     """
@@ -93,6 +104,27 @@ def carve_sealed(
         labels[searched], validation_share, class_names=class_names, source=source
     )
     return searched[train], searched[validation]
+
+
+def divide(
+    labels: Labels, searched: tuple[Indices, Indices], division: Division
+) -> tuple[Indices, Indices]:
+    """Positions of the train and the validation rows of a division.
+
+    Args:
+        searched: Those of the search's own division.
+    """
+    if division == "search":
+        return searched
+    rows = np.sort(np.concatenate(searched))
+    if division == "refit":
+        return rows, searched[1]
+    from sklearn.model_selection import StratifiedKFold  # late, as above
+
+    repeat, fold = divmod(division, FOLDS)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SPLIT_SEED + repeat)
+    train, validation = list(folds.split(rows, labels[rows]))[fold]
+    return rows[train], rows[validation]
 
 
 def content_digest(*contents: np.ndarray | bytes) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from pipelines.sources import fetch, read_content
-from pipelines.splits import SearchData, Split, carve_sealed, content_digest
+from pipelines.splits import (
+    Division,
+    SearchData,
+    Split,
+    carve_sealed,
+    content_digest,
+    divide,
+)
 from spaces.errors import InputError
 
 CATEGORIES = ("Geography", "Gender")
@@ -34,7 +41,7 @@ LARGEST_NUMBER = 1e12
 Columns = dict[str, list[Any]]
 
 
-def load_churn(data_dir: Path | None) -> SearchData:
+def load_churn(data_dir: Path | None, division: Division = "search") -> SearchData:
     """Bank customers, 64/16/20 stratified; the last fifth is sealed and dropped here.
 
     Raises:
@@ -43,7 +50,7 @@ def load_churn(data_dir: Path | None) -> SearchData:
     (path,) = fetch("churn", data_dir)
     columns = read_churn(path)
     labels = np.array(columns.pop(TARGET), np.int64)
-    train, validation = carve_sealed(
+    searched = carve_sealed(
         labels,
         test_share=0.2,
         validation_share=0.2,
@@ -53,6 +60,8 @@ def load_churn(data_dir: Path | None) -> SearchData:
     import pandas as pd  # late: see `carve`
 
     frame = pd.DataFrame(columns)
+    of_search = [part for rows in searched for part in (_csv_bytes(frame.iloc[rows]), labels[rows])]
+    train, validation = divide(labels, searched, division)
     rows, unseen_rows = frame.iloc[train], frame.iloc[validation]
     _check_categories(rows, unseen_rows, source=path)
     encoder = _churn_encoder().fit(rows)
@@ -60,39 +69,38 @@ def load_churn(data_dir: Path | None) -> SearchData:
         train=Split(_float32(encoder.transform(rows)), labels[train]),
         validation=Split(_float32(encoder.transform(unseen_rows)), labels[validation]),
         class_names=CHURN_CLASSES,
-        digest=content_digest(
-            _csv_bytes(rows), labels[train], _csv_bytes(unseen_rows), labels[validation]
-        ),
+        digest=content_digest(*of_search),
         preprocessor=encoder,
     )
 
 
-def load_iris(_data_dir: Path | None) -> SearchData:
+def load_iris(_data_dir: Path | None, division: Division = "search") -> SearchData:
     """The 150 flowers of scikit-learn, 60/20/20 stratified; the last fifth is sealed."""
     from sklearn import datasets  # late: see `carve`
     from sklearn.preprocessing import StandardScaler
 
     raw = datasets.load_iris()
     labels = raw.target.astype(np.int64)
-    train, validation = carve_sealed(
+    searched = carve_sealed(
         labels,
         test_share=0.2,
         validation_share=0.25,
         class_names=IRIS_CLASSES,
         source="scikit-learn's iris",
     )
+    train, validation = divide(labels, searched, division)
     rows, unseen_rows = raw.data[train], raw.data[validation]
     scaler = StandardScaler().fit(rows)
     return SearchData(
         train=Split(_float32(scaler.transform(rows)), labels[train]),
         validation=Split(_float32(scaler.transform(unseen_rows)), labels[validation]),
         class_names=IRIS_CLASSES,
-        digest=content_digest(rows, labels[train], unseen_rows, labels[validation]),
+        digest=content_digest(*(part for r in searched for part in (raw.data[r], labels[r]))),
         preprocessor=scaler,
     )
 
 
-def load_xor(_data_dir: Path | None) -> SearchData:
+def load_xor(_data_dir: Path | None, _division: Division = "search") -> SearchData:
     """The four rows of exclusive or. Train and validation are the same four: there are no more.
 
     So its score says that a network can represent the function, and nothing of new data.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.images import DIGIT_CLASSES, FASHION_CLASSES, load_digits, load_fashion, load_mnist
-from pipelines.splits import SearchData
+from pipelines.splits import Division, SearchData
 from pipelines.tabular import (
     CHURN_CLASSES,
     IRIS_CLASSES,
@@ -61,7 +61,9 @@ class Task:
         metrics: Names scored on validation, beside the loss.
         training: How long a trial trains unless the settings say otherwise.
         first_rung: The first epoch at which a trial is judged; see docs/efficiency.md.
-        load: Reads the data; its argument is the folder that the user named, if any.
+        folds: Whether finalists are compared on folds of the rows: where rows are few, the luck
+            of a split is larger than that of a seed.
+        load_division: Reads the data, from the folder that the user named, if any.
     """
 
     name: str
@@ -72,7 +74,12 @@ class Task:
     metrics: tuple[str, ...]
     training: Training
     first_rung: float
-    load: Callable[[Path | None], SearchData]
+    load_division: Callable[[Path | None, Division], SearchData]
+    folds: bool = False
+
+    def load(self, data_dir: Path | None, division: Division = "search") -> SearchData:
+        """The rows that a search may see, in the division that all trials share or another."""
+        return self.load_division(data_dir, division)
 
     def training_for(self, epochs: int | None) -> Training:
         """How long a trial trains, with the user's number of epochs if there is one."""
@@ -100,7 +107,7 @@ TASKS = {
         metrics=("accuracy",),
         training=Training(epochs=15, patience=4, final_decay=0.25),
         first_rung=2,
-        load=load_fashion,
+        load_division=load_fashion,
     ),
     "mnist": Task(
         name="mnist",
@@ -111,7 +118,7 @@ TASKS = {
         metrics=("accuracy",),
         training=Training(epochs=15, patience=4, final_decay=0.25),
         first_rung=2,
-        load=load_mnist,
+        load_division=load_mnist,
     ),
     "churn": Task(
         name="churn",
@@ -122,7 +129,8 @@ TASKS = {
         metrics=("accuracy", "auc", "pr_auc", "f1"),
         training=Training(epochs=60, patience=12, final_decay=0.25),
         first_rung=9,
-        load=load_churn,
+        load_division=load_churn,
+        folds=True,
     ),
     "digits": Task(
         name="digits",
@@ -133,7 +141,8 @@ TASKS = {
         metrics=("accuracy",),
         training=Training(epochs=40, patience=10, final_decay=0.25),
         first_rung=5,
-        load=load_digits,
+        load_division=load_digits,
+        folds=True,
     ),
     "iris": Task(
         name="iris",
@@ -144,7 +153,8 @@ TASKS = {
         metrics=("accuracy",),
         training=Training(epochs=100, patience=30, final_decay=0.25),
         first_rung=15,
-        load=load_iris,
+        load_division=load_iris,
+        folds=True,
     ),
     "xor": Task(
         name="xor",
@@ -155,7 +165,7 @@ TASKS = {
         metrics=("accuracy",),
         training=Training(epochs=300),
         first_rung=50,
-        load=load_xor,
+        load_division=load_xor,
     ),
 }
 

@@ -61,7 +61,7 @@ TASK = Task(
     metrics=("accuracy",),
     training=Training(epochs=9),
     first_rung=1,
-    load=_no_data,
+    load_division=_no_data,
 )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines.splits import SearchData, Split, carve, carve_sealed, content_digest
+from pipelines.splits import SearchData, Split, carve, carve_sealed, content_digest, divide
 from spaces.errors import InputError
 
 NAMES = ("rare", "common")
@@ -76,6 +76,22 @@ def test_a_sealed_split_has_64_and_16_percent_and_no_more() -> None:
     assert (len(train), len(validation)) == (640, 160)
     assert not set(train) & set(validation)
     assert labels[train].mean() == labels[validation].mean() == 0.8
+
+
+def test_folds_take_every_searched_row_once_a_repeat_and_no_sealed_one() -> None:
+    labels = labels_of(200, 800)
+    searched = carve_sealed(
+        labels, test_share=0.2, validation_share=0.2, class_names=NAMES, source="a test"
+    )
+    rows = sorted(np.concatenate(searched))
+    for repeat in range(2):
+        folds = [divide(labels, searched, repeat * 5 + fold) for fold in range(5)]
+        assert sorted(np.concatenate([validation for _, validation in folds])) == rows
+        for train, validation in folds:
+            assert sorted([*train, *validation]) == rows
+            assert labels[validation].mean() == pytest.approx(0.8)
+    first, again = divide(labels, searched, 0)[1], divide(labels, searched, 5)[1]
+    assert not np.array_equal(first, again)
 
 
 def test_search_data_has_no_place_for_test_rows() -> None:

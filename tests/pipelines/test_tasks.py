@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines import sources
-from pipelines.splits import SearchData
+from pipelines.splits import FOLDS, SearchData
 from pipelines.tasks import TASKS, Goal, Task, find_task
 from spaces.errors import InputError
 
@@ -84,6 +84,30 @@ def test_loading_again_gives_the_same_arrays_and_digest(task: Task, data: Search
     assert again.digest == data.digest
     assert np.array_equal(again.train.inputs, data.train.inputs)
     assert np.array_equal(again.validation.labels, data.validation.labels)
+
+
+@pytest.mark.parametrize("division", [0, 7])
+def test_a_fold_has_the_searched_rows_and_no_others(task: Task, division: int) -> None:
+    if not task.folds:
+        return
+    data, fold = task.load(None), task.load(None, division)
+    assert fold.digest == data.digest
+    sizes = [len(data.train.labels), len(data.validation.labels)]
+    assert len(fold.validation.labels) == pytest.approx(sum(sizes) / FOLDS, abs=1)
+    assert len(fold.train.labels) + len(fold.validation.labels) == sum(sizes)
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    both = np.concatenate([fold.train.labels, fold.validation.labels])
+    assert np.bincount(both).tolist() == np.bincount(labels).tolist()
+    assert not np.array_equal(fold.validation.labels, data.validation.labels)
+
+
+def test_a_refit_trains_on_all_searched_rows(task: Task, data: SearchData) -> None:
+    refit = task.load(None, "refit")
+    assert refit.digest == data.digest
+    if task.name == "xor":
+        return
+    assert len(refit.train.labels) == sum(SEARCHED_ROWS[task.name])
+    assert np.array_equal(refit.validation.labels, data.validation.labels)
 
 
 def test_the_input_fits_the_space(task: Task, data: SearchData) -> None:

@@ -139,7 +139,7 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
     ) -> dict[str, bytes]:
         monkeypatch.setattr(Tracker, "open", lambda *_: FakeTracker(run_id))
         data: Any = SimpleNamespace(preprocessor=preprocessor, digest=digest)
-        task = replace(TASK, load=lambda _: data)
+        task = replace(TASK, load_division=lambda *_: data)
         folder = results.export(task, Settings(), study, tmp_path / "exports")
         assert folder == tmp_path / "exports" / "fake"
         return {path.name: path.read_bytes() for path in folder.iterdir()}
