@@ -4,6 +4,7 @@ Each runs in a process of its own, so that none inherits another's memory or thr
 show that everything works; their figures mean nothing.
 """
 
+import os
 import subprocess
 import sys
 
@@ -26,11 +27,12 @@ PARTS = {
 
 def main() -> int:
     options = ["--quick"] if "--quick" in sys.argv[1:] else []
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # else tables drown in its notes
     failed = []
     for title, (module, *arguments) in PARTS.items():
         print(f"\n== {title} ==", flush=True)
         command = [sys.executable, "-m", f"benchmarks.{module}", *arguments, *options]
-        if subprocess.run(command, check=False).returncode:
+        if subprocess.run(command, env=environment, check=False).returncode:
             failed.append(title)
     if failed:
         print(f"\nfailed: {', '.join(failed)}")

@@ -45,13 +45,16 @@ def watch(n_trials: int) -> list[Point]:
 
 
 def _workers(pid: int) -> list[int]:
-    """MiB of every process that a nanny has forked and that has loaded its data."""
+    """MiB of every process that the fork server has forked and that has loaded its data."""
     found = []
     try:
-        for process in psutil.Process(pid).children(recursive=True):
-            memory = process.memory_full_info()
-            if process.children() == [] and memory.rss > 300 * 2**20:
-                found.append(memory.uss // 2**20)
+        for server in psutil.Process(pid).children():
+            if not any("forkserver" in word for word in server.cmdline()):
+                continue
+            for process in server.children():
+                memory = process.memory_full_info()
+                if memory.rss > 300 * 2**20:
+                    found.append(memory.uss // 2**20)
     except psutil.NoSuchProcess:  # it has just ended
         pass
     return sorted(found)

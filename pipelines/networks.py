@@ -15,6 +15,7 @@ INITIALIZERS = {
     "he_normal": keras.initializers.HeNormal,
     "random_uniform": keras.initializers.RandomUniform,
 }
+HEADS = {"flatten": layers.Flatten, "average": layers.GlobalAveragePooling2D}
 POOLINGS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
 
@@ -49,7 +50,9 @@ def build_network(
     for number, block in enumerate(config.network.blocks, 1):
         x = make.conv_block(x, block, number)
     if len(x.shape) > 2:
-        x = layers.Flatten(name="flatten")(x)
+        x = HEADS[config.network.head](name=config.network.head)(x)
+    if config.network.embedding:
+        x = make.embedding(x)
     for number, layer in enumerate(config.network.layers, 1):
         x = make.dense_layer(x, layer, number)
     outputs = make.probabilities(x, n_classes)
@@ -74,21 +77,46 @@ class _Layers:
     norm: type[keras.Layer]
 
     def conv_block(self, x: keras.KerasTensor, block: ConvBlock, number: int) -> keras.KerasTensor:
-        x = layers.Conv2D(
-            block.filters,
-            block.kernel_size,
-            padding=block.padding,
-            name=f"conv_{number}",
-            **self._kernel(),
-        )(x)
-        if block.batch_norm == "before":
-            x = self.norm(name=f"conv_norm_{number}")(x)
-        x = layers.Activation(self.config.network.activation, name=f"conv_activation_{number}")(x)
+        kept = x
+        for position in range(1, block.convolutions + 1):
+            name = f"{number}" if block.convolutions == 1 else f"{number}_{position}"
+            x = self._convolution(x, block, block.kernel_size, f"conv_{name}")
+            if block.batch_norm == "before":
+                x = self.norm(name=f"conv_norm_{name}")(x)
+            if block.residual and position == block.convolutions:
+                if kept.shape[-1] != block.filters:
+                    kept = self._convolution(kept, block, 1, f"shortcut_{number}")
+                x = layers.Add(name=f"add_{number}")([x, kept])
+            x = layers.Activation(self.config.network.activation, name=f"conv_activation_{name}")(
+                x
+            )
         if block.pooling != "none":
             x = POOLINGS[block.pooling](2, name=f"pool_{number}")(x)
         if block.batch_norm == "after":
             x = self.norm(name=f"conv_norm_{number}")(x)
         return self._dropout(x, block.dropout, f"conv_dropout_{number}")
+
+    def _convolution(
+        self, x: keras.KerasTensor, block: ConvBlock, size: int, name: str
+    ) -> keras.KerasTensor:
+        return layers.Conv2D(
+            block.filters, size, padding=block.padding, name=name, **self._kernel()
+        )(x)
+
+    def embedding(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """A small layer for each column alone, which can bend where that column asks for it."""
+        units = self.config.network.embedding
+        x = layers.Reshape((x.shape[-1], 1), name="columns")(x)
+        x = layers.EinsumDense(
+            "bci,ciu->bcu",
+            (x.shape[1], units),
+            bias_axes="cu",
+            activation="relu",
+            kernel_initializer=keras.initializers.RandomNormal(seed=self._seed()),
+            bias_initializer=keras.initializers.RandomUniform(-1, 1, seed=self._seed()),
+            name="embedding",
+        )(x)
+        return layers.Flatten(name="flatten")(x)
 
     def dense_layer(
         self, x: keras.KerasTensor, layer: DenseLayer, number: int
@@ -135,7 +163,7 @@ def _check_shapes(config: Config, input_shape: tuple[int, ...]) -> None:
         raise InvalidShapeError("convolution blocks need images, and this task has a table")
     side = input_shape[0]
     for number, block in enumerate(config.network.blocks, 1):
-        if block.padding == "valid":
+        for _ in range(block.convolutions if block.padding == "valid" else 0):
             if block.kernel_size > side:
                 raise InvalidShapeError(
                     f"block {number} has a kernel of {block.kernel_size} pixels"

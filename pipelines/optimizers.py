@@ -7,15 +7,15 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from pipelines.updates import FusedAdam, FusedAdamW, FusedSGD
+from pipelines.updates import FusedAdam, FusedAdamW, FusedSGD, LocalNadam, LocalRMSprop
 from spaces.config import OPTIMIZER_DEFAULTS, Config
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": FusedSGD,
-    "rmsprop": keras.optimizers.RMSprop,
+    "rmsprop": LocalRMSprop,
     "adam": FusedAdam,
     "adamw": FusedAdamW,
-    "nadam": keras.optimizers.Nadam,
+    "nadam": LocalNadam,
 }
 
 WARM_UP = 0.3

@@ -2,14 +2,30 @@
 
 The arithmetic and the variables are Keras' own. Fewer operations make a network's first step
 come sooner (a graph is traced and optimized for every trial) and the steps of small networks
-faster. RMSprop and Nadam stay Keras': TensorFlow has no operation for their arithmetic.
+faster. For the arithmetic of RMSprop and Nadam TensorFlow has no operation.
 """
+
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
 
 
-class FusedSGD(keras.optimizers.SGD):  # type: ignore[misc] # untyped
+Pair = tuple[tf.Tensor, tf.Variable]
+
+
+class _OneReplica:
+    """Leaves out the sum of the gradients over replicas, of which there is one.
+
+    TensorFlow would register that sum's own gradient for the life of the process, and with it
+    keep the graph of every trial: 4 MB each.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[Pair]) -> Iterable[Pair]:
+        return grads_and_vars
+
+
+class FusedSGD(_OneReplica, keras.optimizers.SGD):  # type: ignore[misc] # untyped
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
@@ -50,9 +66,17 @@ def _adam_step(
     )
 
 
-class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc] # untyped
+class FusedAdam(_OneReplica, keras.optimizers.Adam):  # type: ignore[misc] # untyped
     update_step = _adam_step
 
 
-class FusedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # untyped
+class FusedAdamW(_OneReplica, keras.optimizers.AdamW):  # type: ignore[misc] # untyped
     update_step = _adam_step
+
+
+class LocalRMSprop(_OneReplica, keras.optimizers.RMSprop):  # type: ignore[misc] # untyped
+    pass
+
+
+class LocalNadam(_OneReplica, keras.optimizers.Nadam):  # type: ignore[misc] # untyped
+    pass

@@ -4,32 +4,25 @@ The modules that do the work are imported inside the commands: `--help` and wron
 answered at once, without numpy, Optuna, MLflow or TensorFlow.
 """
 
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from search import cli_results
+from search.command_line import MORE, command_line, console, find_task
 from search.options import (
     DataDir,
     Epochs,
-    FormatOption,
     Overrides,
     Precision,
     RunsDir,
     Seed,
     Storage,
-    Study,
     Task,
     TrackingUri,
 )
-
-if TYPE_CHECKING:
-    import rich.console
-
-    import pipelines.runtime
-    import pipelines.tasks
 
 app = typer.Typer(
     help="Hyperparameter search for Keras networks.\n\n"
@@ -41,11 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# `--set a=1 b=2`: what follows the first value reaches us as further arguments.
-_MORE = {"allow_extra_args": True}
 
-
-@app.command(context_settings=_MORE)
+@app.command(context_settings=MORE)
 def search(
     context: typer.Context,
     task: Task = "digits",
@@ -94,7 +84,7 @@ def search(
         storage=storage,
         tracking_uri=tracking_uri,
     )
-    found = _find_task(task)
+    found = find_task(task)
     space = found.space.narrow([*overrides, *context.args])
 
     _check_mlflow(runs_dir, tracking_uri)
@@ -105,7 +95,7 @@ def search(
     from search.run import run_search  # late: it takes a second, and the input is checked now
 
     try:
-        ended = run_search(found, space, settings, data, machine, _console(), _command())
+        ended = run_search(found, space, settings, data, machine, console(), command_line())
     except KeyboardInterrupt:
         _fail("Left at once; the same command goes on from what is stored.", 130)
     if not ended:
@@ -147,7 +137,7 @@ def train(
         runs_dir=runs_dir,
         tracking_uri=tracking_uri,
     )
-    found = _find_task(task)
+    found = find_task(task)
     if preset is not None and config is None:
         name, chosen = preset, find_preset(task, preset).config
     elif config is not None and preset is None:
@@ -160,117 +150,14 @@ def train(
     _check_mlflow(runs_dir, tracking_uri)
     settings, machine = Machine.here().suit(settings, found, 1, precision)
     data = found.load(data_dir)
-    _console().print(machine, soft_wrap=True)
+    console().print(machine, soft_wrap=True)
 
     from search.train import run_training
 
-    run_training(found, chosen, name, settings, data, _console(), _command())
+    run_training(found, chosen, name, settings, data, console(), command_line())
 
 
-@app.command(context_settings=_MORE)
-def space(
-    context: typer.Context,
-    task: Task,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
-) -> None:
-    """Print what may vary for a task.
-
-    Every hyperparameter with its range and what it does.
-
-    Example: hpsearch space fashion
-    """
-    from search.tables import space_text
-    from spaces.spaces import find_space
-
-    _console().print(space_text(find_space(task).narrow([*overrides, *context.args])))
-
-
-@app.command()
-def presets(task: Task) -> None:
-    """List the tutorials' models for a task.
-
-    Example: hpsearch presets mnist
-    """
-    from search.tables import presets_text
-    from spaces.spaces import find_space
-
-    _console().print(presets_text(find_space(task)))
-
-
-@app.command()
-def leaderboard(
-    task: Task,
-    study: Study = None,
-    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 10,
-    output: Annotated[FormatOption, typer.Option("--format")] = FormatOption.table,
-    runs_dir: RunsDir = Path("mlruns"),
-    storage: Storage = None,
-) -> None:
-    """Show the best trials of a study.
-
-    Example: hpsearch leaderboard fashion --format csv > best.csv
-    """
-    from search import results
-    from search.settings import Settings
-    from search.study import find_study
-
-    _find_task(task)
-    found = find_study(Settings(runs_dir=runs_dir, storage=storage), task, study)
-    best = results.leaders(found, top)
-    if output is FormatOption.table:
-        _console().print(results.leaderboard_table(found, best))
-    else:
-        write = results.as_json if output is FormatOption.json else results.as_csv
-        typer.echo(write(results.leaderboard_rows(best)))
-
-
-@app.command()
-def export(
-    task: Task,
-    study: Study = None,
-    exports_dir: Annotated[Path, typer.Option(help="Parent of the folder <task>/.")] = Path(
-        "exports"
-    ),
-    data_dir: DataDir = None,
-    runs_dir: RunsDir = Path("mlruns"),
-    storage: Storage = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Write the best config and model to exports/.
-
-    Example: hpsearch export fashion
-    """
-    from search import results
-    from search.settings import Settings
-    from search.study import find_study
-
-    found = _find_task(task)
-    settings = Settings(
-        data_dir=data_dir, runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri
-    )
-    folder = results.export(found, settings, find_study(settings, task, study), exports_dir)
-    for path in sorted(folder.iterdir()):
-        typer.echo(path)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    runs_dir: RunsDir = Path("mlruns"),
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Open the MLflow UI with every study and trial.
-
-    Example: hpsearch ui --port 5001
-    """
-    import os
-
-    from search.tracking_store import ui_command
-
-    command, environment = ui_command(runs_dir, tracking_uri, port)
-    typer.echo(f"MLflow at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.")
-    sys.stdout.flush()
-    os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606 - it takes our place
+app.add_typer(cli_results.app)
 
 
 def main() -> None:
@@ -290,24 +177,8 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _find_task(name: str) -> "pipelines.tasks.Task":
-    from pipelines.tasks import find_task
-
-    return find_task(name)
-
-
 def _check_mlflow(runs_dir: Path, tracking_uri: str | None) -> None:
     """Before anything is written, and before the imports that take a second."""
     from search.tracking_store import check_place
 
     check_place(runs_dir, tracking_uri)
-
-
-def _console() -> "rich.console.Console":
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _command() -> str:
-    return shlex.join(["hpsearch", *sys.argv[1:]])

@@ -26,7 +26,7 @@ _CONFIG = {
 }
 RESTART_SECONDS = 30
 RECYCLE_JOBS = 300
-"""A worker is replaced after so many: Keras leaks some 7 MB a trial, about three jobs."""
+"""A worker is replaced after so many: TensorFlow leaks some 1 MB a trial, one to three jobs."""
 
 
 class WorkerLostError(RuntimeError):

@@ -12,6 +12,10 @@ from spaces.space import Space
 SPACE = Space(
     task="churn",
     domains={
+        "embedding": Choice(0, 4, 8, 16, about=(
+            "Units that each column gets to itself before the layers: with them an age or a "
+            "number of products can count differently in its middle than at its ends."
+        )),
         "layers": Int(1, 4, about=(
             "Number of dense layers: each further one can combine what the one before found; a "
             "table of a few columns rarely needs more than two."

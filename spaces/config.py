@@ -49,14 +49,26 @@ class Part(BaseModel):
 
 
 class ConvBlock(Part):
-    """Convolution, activation, pooling 2x2, dropout."""
+    """Convolutions, each with its activation, then pooling 2x2, dropout."""
 
     filters: int = Field(ge=1, le=2048)
     kernel_size: int = Field(default=3, ge=1, le=15)
+    convolutions: int = Field(default=1, ge=1, le=8)
+    residual: bool = False
+    """Add the block's input before the last activation (He et al., 2015, arxiv.org/abs/1512.03385).
+
+    A convolution of one pixel fits its number of filters."""
     padding: Literal["valid", "same"] = "valid"
     pooling: Literal["max", "average", "none"] = "max"
     batch_norm: BatchNorm = "none"
     dropout: Rate = 0.0
+
+    @model_validator(mode="after")
+    def _refuse_another_size(self) -> Self:
+        if self.residual and self.padding == "valid":
+            message = "residual adds images of one size: it needs padding 'same', got 'valid'"
+            raise ValueError(message)
+        return self
 
 
 class DenseLayer(Part):
@@ -71,6 +83,12 @@ class Network(Part):
     """Convolution blocks, then dense layers, then the output layer that the task needs."""
 
     blocks: tuple[ConvBlock, ...] = ()
+    head: Literal["flatten", "average"] = "flatten"
+    """What comes out of the blocks: each pixel of each filter, or each filter's mean."""
+    embedding: int = Field(default=0, ge=0, le=512)
+    """Units that each column of a table gets to itself before the layers; 0 hands it on as it is.
+
+    The linear embedding with ReLU of Gorishniy et al., 2022, arxiv.org/abs/2203.05556."""
     layers: tuple[DenseLayer, ...] = ()
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
     initializer: Literal[
@@ -80,6 +98,13 @@ class Network(Part):
     @property
     def family(self) -> str:
         return "cnn" if self.blocks else "mlp"
+
+    @model_validator(mode="after")
+    def _refuse_embedded_images(self) -> Self:
+        if self.blocks and self.embedding:
+            message = f"embedding is for tables, which have no blocks, got {self.embedding}"
+            raise ValueError(message)
+        return self
 
 
 class Optimization(Part):
@@ -175,9 +200,12 @@ class Config(Part):
             flat |= {f"filters_{i}": block.filters for i, block in enumerate(blocks, 1)}
             flat |= {
                 name: _joined([getattr(block, name) for block in blocks])
-                for name in ("kernel_size", "padding", "pooling")
+                for name in ("kernel_size", "convolutions", "residual", "padding", "pooling")
             }
+            flat["head"] = self.network.head
             flat["conv_dropout"] = _joined([block.dropout for block in blocks])
+        else:
+            flat["embedding"] = self.network.embedding
         flat["layers"] = len(layers)
         flat |= {f"units_{i}": layer.units for i, layer in enumerate(layers, 1)}
         if layers:
@@ -191,11 +219,18 @@ class Config(Part):
         return flat
 
     def title(self) -> str:
-        """A few characters to tell configs apart in a list: `cnn 3x32-64-64 d128 adam`."""
+        """A few characters to tell configs apart in a list: `cnn 3x32-64-64 d128 adam`.
+
+        `2*3x32-64` has two convolutions a block, and `+` behind it stands for residual ones.
+        """
         words = [self.network.family]
         if self.network.blocks:
-            size = self.network.blocks[0].kernel_size
-            words.append(f"{size}x{'-'.join(str(b.filters) for b in self.network.blocks)}")
+            first = self.network.blocks[0]
+            count = f"{first.convolutions}*" if first.convolutions > 1 else ""
+            filters = "-".join(str(block.filters) for block in self.network.blocks)
+            words.append(f"{count}{first.kernel_size}x{filters}{'+' * first.residual}")
+        if self.network.embedding:
+            words.append(f"e{self.network.embedding}")
         if self.network.layers:
             words.append("d" + "-".join(str(layer.units) for layer in self.network.layers))
         return " ".join([*words, self.optimization.optimizer])

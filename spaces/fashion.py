@@ -42,6 +42,14 @@ SPACE = Space(
             "Side of the window that a filter sees, in pixels: 5 catches larger patterns at "
             "nearly three times the weights and the time of 3."
         )),
+        "convolutions": Int(1, 2, about=(
+            "Convolutions in a row before a block halves the image: two see as far as one larger "
+            "kernel with fewer weights and one more bend, at about three times the time."
+        )),
+        "residual": Choice(False, True, about=(
+            "Adds what went into a block to what comes out of it: the block need only learn the "
+            "difference, so deep networks train more easily; it needs padding 'same'."
+        )),
         "padding": Choice("valid", "same", about=(
             "'same' adds a frame of zeros, so the image keeps its size and its border counts "
             "fully; 'valid' lets the image shrink and is faster."
@@ -53,6 +61,10 @@ SPACE = Space(
         "conv_dropout": Float(0.0, 0.5, step=0.05, about=(
             "Share of a block's outputs set to zero at each training step: more makes the filters "
             "rely less on each other, too much starves the layers above."
+        )),
+        "head": Choice("flatten", "average", about=(
+            "What the layers behind the blocks see: flatten hands on every pixel of every filter, "
+            "average only how strong each filter is, with far fewer weights."
         )),
         # The dense layers: both families have them.
         "layers": Int(0, 3, about=(

@@ -24,13 +24,15 @@ from spaces.errors import InputError, unknown
 
 _BLOCK = {
     "kernel_size": "kernel_size",
+    "convolutions": "convolutions",
+    "residual": "residual",
     "padding": "padding",
     "pooling": "pooling",
     "conv_dropout": "dropout",
     "batch_norm": "batch_norm",
 }
 _LAYER = {"dropout": "dropout", "batch_norm": "batch_norm"}
-_NETWORK = ("activation", "initializer")
+_NETWORK = ("head", "embedding", "activation", "initializer")
 _OPTIMIZER_OWN = frozenset(name for own in OPTIMIZER_DEFAULTS.values() for name in own)
 _FLAT_PARTS: dict[str, type[Part]] = {
     "optimization": Optimization,
@@ -155,33 +157,37 @@ class Space:
 
     def _build(self, values: Mapping[str, Value], training: Training) -> Config:
         optimizer = str(values.get("optimizer"))
+        is_cnn = values.get("family") == "cnn"
         foreign = _OPTIMIZER_OWN - set(OPTIMIZER_DEFAULTS.get(optimizer, {}))
         parts = {
             part: {n: values[n] for n in model.model_fields if n in values and n not in foreign}
             for part, model in _FLAT_PARTS.items()
         }
         network = {
-            "blocks": self._blocks(values) if values.get("family") == "cnn" else (),
+            "blocks": self._blocks(values) if is_cnn else (),
             "layers": [
                 {"units": values[f"units_{i}"], **_renamed(_LAYER, values)}
                 for i in range(1, int(values["layers"]) + 1)
             ],
-            **{name: values[name] for name in _NETWORK if name in values},
+            **{n: values[n] for n in _NETWORK if n in values and (is_cnn or n != "head")},
         }
         return Config.model_validate({"network": network, "training": training, **parts})
 
     def _blocks(self, values: Mapping[str, Value]) -> tuple[ConvBlock, ...]:
         """The blocks, made to fit the image.
 
-        Where the image has become smaller than the kernel the padding is 'same', and where
-        pooling would leave a single pixel it is left out: every draw can be built.
+        A residual block keeps its size, so its padding is 'same'. It is so too where the image
+        has become smaller than the kernels, and where pooling would leave a single pixel it is
+        left out: every draw can be built.
         """
         side = self.image_side or 0
         shared = _renamed(_BLOCK, values)
+        if shared.get("residual"):
+            shared["padding"] = "same"
         blocks = []
         for i in range(1, int(values["blocks"]) + 1):
             block = ConvBlock.model_validate({"filters": values[f"filters_{i}"], **shared})
-            after = side - block.kernel_size + 1
+            after = side - block.convolutions * (block.kernel_size - 1)
             if block.padding == "valid" and after < 1:
                 block = block.model_copy(update={"padding": "same"})
             side = side if block.padding == "same" else after

@@ -182,6 +182,56 @@ def test_batch_norm_stands_before_or_after_activation_and_pooling(
     assert names(build_network(config(network), (28, 28, 1), 10)) == expected
 
 
+def test_convolutions_stand_in_a_row_before_the_pooling(config: MakeConfig) -> None:
+    network = Network(blocks=(ConvBlock(filters=4, convolutions=2, batch_norm="before"),))
+    model = build_network(config(network), (28, 28, 1), 10)
+    block = [f"conv{kind}_1_{i}" for i in (1, 2) for kind in ("", "_norm", "_activation")]
+    expected = ["input", "scale", *block, "pool_1", "flatten", "logits", "probabilities"]
+    assert names(model) == expected
+    assert model.get_layer("pool_1").output.shape == (None, 12, 12, 4)
+
+
+def test_a_residual_block_adds_its_input_before_the_last_activation(config: MakeConfig) -> None:
+    block = ConvBlock(filters=4, convolutions=2, residual=True, padding="same", pooling="none")
+    model = build_network(config(Network(blocks=(block, block))), (8, 8, 1), 10)
+    first, second = model.get_layer("add_1"), model.get_layer("add_2")
+    sources = [tensor._keras_history.operation.name for tensor in (*first.input, *second.input)]
+    assert sources == ["conv_1_2", "shortcut_1", "conv_2_2", "conv_activation_1_2"]
+    assert model.get_layer("conv_activation_1_2").input is first.output
+    # What does not change in a block passes it by.
+    for name in ("conv_2_1", "conv_2_2"):
+        layer = model.get_layer(name)
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    outputs = [model.get_layer(f"conv_activation_{i}_2").output for i in (1, 2)]
+    before, after = keras.Model(model.input, outputs)(raw_inputs("digits"))
+    assert np.array_equal(before, after)
+    assert np.ptp(before) > 0
+
+
+def test_the_average_head_hands_on_one_number_a_filter(config: MakeConfig) -> None:
+    network = Network(blocks=(ConvBlock(filters=6),), head="average")
+    model = build_network(config(network), (28, 28, 1), 10)
+    inputs = raw_inputs("fashion")
+    pooled = keras.Model(model.input, model.get_layer("pool_1").output)(inputs)
+    logits = logits_of(model)(inputs)
+    kernel, bias = model.get_layer("logits").get_weights()
+    assert kernel.shape == (6, 10)
+    assert np.allclose(np.mean(pooled, axis=(1, 2)) @ kernel + bias, logits, atol=1e-5)
+
+
+def test_an_embedding_bends_each_column_by_itself(config: MakeConfig) -> None:
+    network = Network(embedding=3, layers=(DenseLayer(units=5),))
+    model = build_network(config(network), (4,), 3)
+    assert names(model)[1:5] == ["columns", "embedding", "flatten", "dense_1"]
+    rows = raw_inputs("iris")
+    kernel, bias = model.get_layer("embedding").get_weights()
+    embedded = keras.Model(model.input, model.get_layer("embedding").output)(rows)
+    expected = np.maximum(rows[:, :, None] * kernel[:, 0] + bias, 0)
+    assert expected.shape == (len(rows), 4, 3)
+    assert np.allclose(embedded, expected, atol=1e-6)
+    assert len(np.unique(bias)) == 12
+
+
 def test_what_a_layer_does_not_ask_for_is_not_in_the_network(config: MakeConfig) -> None:
     network = Network(blocks=(ConvBlock(filters=4, pooling="none"),))
     expected = ["input", "scale", "conv_1", "conv_activation_1", "flatten"]
@@ -245,6 +295,11 @@ def test_the_initializer_and_the_activation_are_the_ones_asked_for(config: MakeC
             (ConvBlock(filters=2), ConvBlock(filters=2), ConvBlock(filters=2, kernel_size=1)),
             (8, 8, 1),
             "block 2 pools an image of 1 pixel",
+        ),
+        (
+            (ConvBlock(filters=2, kernel_size=5, convolutions=2, pooling="none"),),
+            (8, 8, 1),
+            "block 1 has a kernel of 5 pixels on an image of 4",
         ),
         ((ConvBlock(filters=2),), (11,), "need images, and this task has a table"),
     ],

@@ -1,5 +1,6 @@
 """The training session on its way: going on, order, seeds, and the ways to stop."""
 
+import gc
 import io
 import json
 import math
@@ -17,6 +18,7 @@ from pipelines.session import Row, TrainingSession
 from pipelines.splits import SearchData
 from pipelines.tasks import TASKS, Goal
 from spaces.config import (
+    OPTIMIZER_DEFAULTS,
     Augmentation,
     Config,
     ConvBlock,
@@ -255,11 +257,15 @@ def test_a_checkpoint_is_plain_arrays_without_pickle(start: Start) -> None:
     assert state["best"] == session.best
 
 
-def test_a_session_leaves_memory_when_the_next_is_made(start: Start) -> None:
-    session = start()
+@pytest.mark.parametrize("optimizer", OPTIMIZER_DEFAULTS)
+def test_a_session_leaves_memory_when_the_next_is_made(
+    optimizer: str, start: Start, config: MakeConfig
+) -> None:
+    session = start(config(optimizer=optimizer))
     session.advance(1)
-    model, gone = weakref.ref(session.model), weakref.ref(session)
-    del session
+    kept = [session, session.model, session._run_steps.graph, session._optimizer]
+    gone = [weakref.ref(thing) for thing in kept]
+    del session, kept
     start()
-    assert gone() is None
-    assert model() is None
+    gc.collect()
+    assert [thing() for thing in gone] == [None] * 4

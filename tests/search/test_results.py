@@ -1,28 +1,22 @@
-"""The leaderboard and the export, from studies with records in them."""
+"""The leaderboard, from studies with records in them."""
 
 import csv
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import joblib
 import optuna
 import pytest
 from rich.console import Console
 
 from search import results
 from search import study as studies
-from search.settings import Settings
 from search.study import Record
-from search.tracking import Tracker
 from spaces.config import Config
 from spaces.errors import InputError
 from spaces.presets import PRESETS
-from tests.fakes import TASK, new_study
+from tests.fakes import new_study
 
 CNN = PRESETS["mnist_conv_net"].config
 MLP = Config.model_validate(
@@ -108,110 +102,3 @@ def test_csv_has_a_column_for_every_parameter_of_any_trial(study: optuna.Study) 
     assert set(rows[0]) >= set(CNN.parameters()) | set(MLP.parameters())
     assert rows[2]["filters_1"] == ""
     assert rows[2]["units_1"] == "32"
-
-
-# export
-
-
-class FakeTracker:
-    """MLflow that has one model, of one run."""
-
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-
-    def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
-        if run_id != self._run_id:
-            raise InputError(f"The run {run_id} has no artifact '{artifact_path}'.")
-        path = destination / artifact_path
-        path.write_bytes(b"a model")
-        return path
-
-
-@pytest.fixture
-def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, bytes]]:
-    """Exports to a folder and returns its files."""
-
-    def run(
-        study: optuna.Study,
-        run_id: str = "run-1",
-        preprocessor: object = None,
-        digest: str = "abc",
-    ) -> dict[str, bytes]:
-        monkeypatch.setattr(Tracker, "open", lambda *_: FakeTracker(run_id))
-        data: Any = SimpleNamespace(preprocessor=preprocessor, digest=digest)
-        task = replace(TASK, load_division=lambda *_: data)
-        folder = results.export(task, Settings(), study, tmp_path / "exports")
-        assert folder == tmp_path / "exports" / "fake"
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    return run
-
-
-def test_exports_the_config_the_model_and_the_scores_of_the_best(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]], tmp_path: Path
-) -> None:
-    files = export(study)
-    assert set(files) == {"config.yaml", "model.keras", "scores.json"}
-    assert files["model.keras"] == b"a model"
-    assert Config.from_file(tmp_path / "exports" / "fake" / "config.yaml") == CNN
-    scores = json.loads(files["scores.json"])
-    expected = {
-        "task": "fake",
-        "study": "fake-study",
-        "trial": 1,
-        "run_id": "run-1",
-        "seed": 1,
-        "data_digest": "abc",
-    }
-    assert {name: scores[name] for name in expected} == expected
-    assert scores["validation"]["best_val_accuracy"] == 0.98765
-
-
-def test_exports_what_prepares_raw_rows(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]], tmp_path: Path
-) -> None:
-    export(study, preprocessor={"scale": 2})
-    path = tmp_path / "exports" / "fake" / "preprocessor.joblib"
-    assert joblib.load(path) == {"scale": 2}
-
-
-def test_rows_are_not_prepared_as_by_other_data(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]], tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="digest xyz, the study was made with abc"):
-        export(study, preprocessor={"scale": 2}, digest="xyz")
-    assert not (tmp_path / "exports").exists()
-
-
-def test_an_export_replaces_the_one_before_as_a_whole(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]], tmp_path: Path
-) -> None:
-    export(study)
-    folder = tmp_path / "exports" / "fake"
-    (folder / "left over").write_text("")
-    add(study, 0.999)
-    files = export(study, run_id="run-5")
-    assert set(files) == {"config.yaml", "model.keras", "scores.json"}
-    assert json.loads(files["scores.json"])["trial"] == 5
-    assert [path.name for path in (tmp_path / "exports").iterdir()] == ["fake"]
-
-
-def test_an_export_that_fails_leaves_the_one_before(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]], tmp_path: Path
-) -> None:
-    before = export(study)
-    with pytest.raises(InputError, match=r"has no artifact 'model\.keras'"):
-        export(study, run_id="another")
-    folder = tmp_path / "exports" / "fake"
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert [path.name for path in (tmp_path / "exports").iterdir()] == ["fake"]
-
-
-def test_the_model_of_a_trial_that_was_logged_later_is_found(
-    study: optuna.Study, export: Callable[..., dict[str, bytes]]
-) -> None:
-    add(study, 0.999, run_id="")
-    with pytest.raises(InputError, match="t005 is not in MLflow yet: run `hpsearch search fake`"):
-        export(study, run_id="late")
-    studies.write_run(study, 5, "late")
-    assert json.loads(export(study, run_id="late")["scores.json"])["run_id"] == "late"

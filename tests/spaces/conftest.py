@@ -21,7 +21,8 @@ def sides() -> Callable[[Config, int], Sides]:
     def walk(config: Config, side: int) -> Sides:
         walked = [side]
         for block in config.network.blocks:
-            side = side if block.padding == "same" else side - block.kernel_size + 1
+            lost = block.convolutions * (block.kernel_size - 1)
+            side = side if block.padding == "same" else side - lost
             side = side if block.pooling == "none" else side // 2
             walked.append(side)
         return walked

@@ -136,6 +136,17 @@ def test_a_config_cannot_be_changed() -> None:
             id="parameter of another optimizer",
         ),
         pytest.param(
+            SMALL.replace("layers:", "blocks: [{filters: 8, residual: true}]\n  layers:"),
+            "my.yaml: network.blocks.0: residual adds images of one size: it needs padding "
+            "'same', got 'valid'.",
+            id="residual without padding",
+        ),
+        pytest.param(
+            SMALL.replace("layers:", "blocks: [{filters: 8}]\n  embedding: 4\n  layers:"),
+            "my.yaml: network: embedding is for tables, which have no blocks, got 4.",
+            id="embedding of an image",
+        ),
+        pytest.param(
             SMALL.replace("{epochs: 5}", "5"),
             "my.yaml: training should be a valid dictionary or instance of Training, got 5: "
             "change it.",

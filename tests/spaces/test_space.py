@@ -105,8 +105,17 @@ def test_every_drawn_image_network_can_be_built(
     task, config = drawn
     walked = sides(config, cast("int", SPACES[task].image_side))
     for before, block in zip(walked, config.network.blocks, strict=False):
-        assert block.padding == "same" or block.kernel_size <= before
+        assert block.padding == "same" or block.convolutions * (block.kernel_size - 1) < before
     assert walked[-1] >= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawn=drawn_from(IMAGE_TASKS))
+def test_what_only_convolutions_have_is_drawn_for_them_alone(drawn: tuple[str, Config]) -> None:
+    _, config = drawn
+    for block in config.network.blocks:
+        assert block.padding == "same" or not block.residual
+    assert config.network.head == "flatten" or config.network.family == "cnn"
 
 
 @settings(max_examples=30, deadline=None)
