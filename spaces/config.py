@@ -55,9 +55,8 @@ class ConvBlock(Part):
     kernel_size: int = Field(default=3, ge=1, le=15)
     convolutions: int = Field(default=1, ge=1, le=8)
     residual: bool = False
-    """Add the block's input before the last activation (He et al., 2015, arxiv.org/abs/1512.03385).
-
-    A convolution of one pixel fits its number of filters."""
+    """Add the block's input, its filters fitted, before the last activation (He et al., 2015,
+    arxiv.org/abs/1512.03385)."""
     padding: Literal["valid", "same"] = "valid"
     pooling: Literal["max", "average", "none"] = "max"
     batch_norm: BatchNorm = "none"

@@ -33,6 +33,8 @@ _BLOCK = {
 }
 _LAYER = {"dropout": "dropout", "batch_norm": "batch_norm"}
 _NETWORK = ("head", "embedding", "activation", "initializer")
+_ONLY_OF = {"head": "cnn", "embedding": "mlp"}
+"""The family that alone has a use for a parameter of the network."""
 _OPTIMIZER_OWN = frozenset(name for own in OPTIMIZER_DEFAULTS.values() for name in own)
 _FLAT_PARTS: dict[str, type[Part]] = {
     "optimization": Optimization,
@@ -157,19 +159,19 @@ class Space:
 
     def _build(self, values: Mapping[str, Value], training: Training) -> Config:
         optimizer = str(values.get("optimizer"))
-        is_cnn = values.get("family") == "cnn"
+        family = str(values.get("family", "mlp"))
         foreign = _OPTIMIZER_OWN - set(OPTIMIZER_DEFAULTS.get(optimizer, {}))
         parts = {
             part: {n: values[n] for n in model.model_fields if n in values and n not in foreign}
             for part, model in _FLAT_PARTS.items()
         }
         network = {
-            "blocks": self._blocks(values) if is_cnn else (),
+            "blocks": self._blocks(values) if family == "cnn" else (),
             "layers": [
                 {"units": values[f"units_{i}"], **_renamed(_LAYER, values)}
                 for i in range(1, int(values["layers"]) + 1)
             ],
-            **{n: values[n] for n in _NETWORK if n in values and (is_cnn or n != "head")},
+            **{name: values[name] for name in _network_names(family) if name in values},
         }
         return Config.model_validate({"network": network, "training": training, **parts})
 
@@ -244,6 +246,10 @@ def _homes(name: str) -> list[tuple[type[Part], str]]:
     return homes + [(part, name) for part in _FLAT_PARTS.values() if name in part.model_fields]
 
 
+def _network_names(family: str) -> list[str]:
+    return [name for name in _NETWORK if _ONLY_OF.get(name, family) == family]
+
+
 def _renamed(names: Mapping[str, str], values: Mapping[str, Value]) -> dict[str, Value]:
     """Values of the flat `names` that are there, under their field names."""
     return {field: values[name] for name, field in names.items() if name in values}
@@ -260,7 +266,7 @@ def _read(config: Config) -> dict[str, Value]:
         values["blocks"] = len(network.blocks)
         values |= {name: getattr(network.blocks[0], own) for name, own in _BLOCK.items()}
         values |= {f"filters_{i}": block.filters for i, block in enumerate(network.blocks, 1)}
-    values |= {name: getattr(network, name) for name in _NETWORK}
+    values |= {name: getattr(network, name) for name in _network_names(network.family)}
     for part in _FLAT_PARTS:
         values |= {n: v for n, v in getattr(config, part) if v is not None}
     return values
