@@ -42,7 +42,7 @@ def hpsearch(*arguments: str) -> str:
 
 
 def search(runs: Path, *arguments: str) -> str:
-    return hpsearch("search", "fashion", "--runs-dir", str(runs), *arguments)
+    return hpsearch("search", "fashion", "--finalists", "0", "--runs-dir", str(runs), *arguments)
 
 
 def seconds_of_help() -> float:

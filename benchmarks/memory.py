@@ -34,7 +34,7 @@ def watch(n_trials: int) -> list[Point]:
         command = [str(Path(sys.executable).with_name("hpsearch")), "search", "churn"]
         began = time.perf_counter()
         with subprocess.Popen(
-            [*command, "--trials", str(n_trials), "--runs-dir", folder],
+            [*command, "--finalists", "0", "--trials", str(n_trials), "--runs-dir", folder],
             stdout=subprocess.DEVNULL,
         ) as search:
             while search.poll() is None:

@@ -192,7 +192,8 @@ def command(case: Case, budget: float, folder: Path, began: float) -> list[str]:
     if case.system == OURS:
         program = str(Path(sys.executable).with_name("hpsearch"))
         search = ["search", case.task, "--seed", str(case.seed), "--trials", "100000"]
-        where = ["--budget", f"{budget:g}s", "--runs-dir", str(folder)]
+        # Without finalists: what is compared is who finds a good score first.
+        where = ["--finalists", "0", "--budget", f"{budget:g}s", "--runs-dir", str(folder)]
         return [program, *search, *where, *VARIANTS[OURS].get(case.variant, [])]
     options = {
         "seed": case.seed,

@@ -55,8 +55,8 @@ CLASSICAL = {
             title="HistGradientBoostingClassifier of scikit-learn, tuned",
             domains={
                 "learning_rate": Float(0.01, 0.3, log=True),
-                "max_iter": Int(20, 500, log=True),
-                "max_leaf_nodes": Int(3, 63, log=True),
+                "max_iter": Int(20, 400, log=True),
+                "max_leaf_nodes": Int(3, 31, log=True),
                 "min_samples_leaf": Int(5, 200, log=True),
                 "l2_regularization": Float(1e-3, 100.0, log=True, zero=True),
                 "max_features": Float(0.3, 1.0, step=0.1),

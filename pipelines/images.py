@@ -1,7 +1,7 @@
 """Image tasks: raw IDX files, or scikit-learn's digits, to uint8 arrays.
 
-Only the training files of MNIST and Fashion-MNIST are opened. Their test files are not looked
-for at all, be they there or not.
+A search opens only the training files of MNIST and Fashion-MNIST. Their test files are not looked
+for at all, be they there or not: `pipelines.sealed` does that.
 """
 
 import math
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.sources import fetch, read_content
 from pipelines.splits import (
+    TEST_SHARE,
     Division,
     Indices,
     Labels,
@@ -57,19 +58,40 @@ def load_mnist(data_dir: Path | None, division: Division = "search") -> SearchDa
 
 def load_digits(_data_dir: Path | None, division: Division = "search") -> SearchData:
     """The 1,797 digits of scikit-learn, 8x8: a fifth sealed, a fifth of the rest validation."""
-    from sklearn import datasets  # late: see `carve`
-
-    raw = datasets.load_digits()
-    images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-    labels = raw.target.astype(np.int64)
+    every = read_digits()
     searched = carve_sealed(
-        labels,
-        test_share=0.2,
+        every.labels,
+        test_share=TEST_SHARE,
         validation_share=0.2,
         class_names=DIGIT_CLASSES,
         source="scikit-learn's digits",
     )
-    return _search_data(images, labels, searched, division, DIGIT_CLASSES)
+    return _search_data(every, searched, division, DIGIT_CLASSES)
+
+
+def read_digits() -> Split:
+    """All digits of scikit-learn, those included that are sealed."""
+    from sklearn import datasets  # late: see `carve`
+
+    raw = datasets.load_digits()
+    images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    return Split(images, raw.target.astype(np.int64))
+
+
+def read_labelled(images_path: Path, labels_path: Path, *, n_classes: int) -> Split:
+    """The images and labels of two IDX files.
+
+    Raises:
+        InputError: one cannot be used, or they do not belong together.
+    """
+    labels = _read_labels(labels_path, n_classes=n_classes)
+    images = _read_images(images_path)
+    if len(images) != len(labels):
+        raise InputError(
+            f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
+            f"take both files from the same place."
+        )
+    return Split(images, labels)
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -102,15 +124,11 @@ def _load_idx(
     task: str, class_names: tuple[str, ...], data_dir: Path | None, division: Division
 ) -> SearchData:
     images_path, labels_path = fetch(task, data_dir)
-    labels = _read_labels(labels_path, n_classes=len(class_names))
-    images = _read_images(images_path)
-    if len(images) != len(labels):
-        raise InputError(
-            f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
-            f"take both files from the same place."
-        )
-    searched = carve(labels, VALIDATION_SHARE, class_names=class_names, source=str(labels_path))
-    return _search_data(images, labels, searched, division, class_names)
+    every = read_labelled(images_path, labels_path, n_classes=len(class_names))
+    searched = carve(
+        every.labels, VALIDATION_SHARE, class_names=class_names, source=str(labels_path)
+    )
+    return _search_data(every, searched, division, class_names)
 
 
 def _read_images(path: Path) -> Images:
@@ -136,17 +154,16 @@ def _read_labels(path: Path, *, n_classes: int) -> Labels:
 
 
 def _search_data(
-    images: Images,
-    labels: Labels,
+    every: Split,
     searched: tuple[Indices, Indices],
     division: Division,
     class_names: tuple[str, ...],
 ) -> SearchData:
-    of_search = [Split(images[rows], labels[rows]) for rows in searched]
+    of_search = [Split(every.inputs[rows], every.labels[rows]) for rows in searched]
     digest = content_digest(*(part for s in of_search for part in (s.inputs, s.labels)))
     if division == "search":  # the usual case, in which nothing large is copied again
         train, validation = of_search
     else:
-        parts = divide(labels, searched, division)
-        train, validation = (Split(images[rows], labels[rows]) for rows in parts)
+        parts = divide(every.labels, searched, division)
+        train, validation = (Split(every.inputs[rows], every.labels[rows]) for rows in parts)
     return SearchData(train, validation, class_names, digest)

@@ -1,7 +1,7 @@
 """Where data comes from: the search path, and the download from the publishers.
 
-Only training files are named here. The test files of MNIST and Fashion-MNIST are never looked
-for, so that no search can open them by accident.
+Only training files are named here. The test files of MNIST and Fashion-MNIST are named in
+`pipelines.sealed`, so that no search can open them by accident.
 """
 
 import gzip
@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -79,16 +79,22 @@ SOURCES = {
 }
 
 
-def fetch(task: str, data_dir: Path | None) -> tuple[Path, ...]:
+def fetch(task: str, data_dir: Path | None, source: Source | None = None) -> tuple[Path, ...]:
     """The files of `task`, in the order of its source; downloaded where no place holds them.
+
+    Args:
+        source: Other files of the task than those that a search reads.
 
     Raises:
         InputError: the given place lacks a file, or no place has it and no publisher answers.
     """
-    return find(task, data_dir) or _download_all(task)
+    source = source or SOURCES[task]
+    return find(task, data_dir, source) or _download_all(task, source)
 
 
-def find(task: str, data_dir: Path | None) -> tuple[Path, ...] | None:
+def find(
+    task: str, data_dir: Path | None, source: Source | None = None
+) -> tuple[Path, ...] | None:
     """The files of `task` on this machine; None where no place holds any.
 
     The places are `data_dir` or else HPSEARCH_DATA_DIR, and then no other; without them
@@ -97,16 +103,17 @@ def find(task: str, data_dir: Path | None) -> tuple[Path, ...] | None:
     Raises:
         InputError: the given place lacks a file, or another holds a part of the files.
     """
+    names = list((source or SOURCES[task]).files)
     given = data_dir or _variable()
     for folder in [given / task] if given else _folders(task):
-        found = {name: _existing(folder, name) for name in SOURCES[task].files}
+        found = {name: _existing(folder, name) for name in names}
         paths = tuple(path for path in found.values() if path)
         if len(paths) == len(found):
             return paths
         # An unfinished download is no mistake of the user.
         if given or (paths and folder != user_cache() / task):
-            missing = " and ".join(name for name, path in found.items() if not path)
-            raise InputError(_lacks(task, folder, missing))
+            missing = [name for name, path in found.items() if not path]
+            raise InputError(_lacks(folder, missing, names))
     return None
 
 
@@ -165,24 +172,21 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(packed) if packed.startswith(b"\x1f\x8b") else packed
 
 
-def _lacks(task: str, folder: Path, missing: str) -> str:
+def _lacks(folder: Path, missing: Sequence[str], names: Sequence[str]) -> str:
     if not folder.is_dir():
         return (
-            f"There is no folder {folder}: make it and put {' and '.join(SOURCES[task].files)} "
-            f"into it, or {_OTHER_PLACE}."
+            f"There is no folder {folder}: make it and put {' and '.join(names)} into it, "
+            f"or {_OTHER_PLACE}."
         )
-    return f"{folder} lacks {missing}: put it there, or {_OTHER_PLACE}."
+    return f"{folder} lacks {' and '.join(missing)}: put it there, or {_OTHER_PLACE}."
 
 
-def _download_all(task: str) -> tuple[Path, ...]:
+def _download_all(task: str, source: Source) -> tuple[Path, ...]:
     folder = user_cache() / task
-    return tuple(
-        _existing(folder, name) or _download(task, name, sha256)
-        for name, sha256 in SOURCES[task].files.items()
-    )
+    return tuple(_existing(folder, name) or _download(task, source, name) for name in source.files)
 
 
-def _download(task: str, name: str, sha256: str) -> Path:
+def _download(task: str, source: Source, name: str) -> Path:
     """One file into the user's cache, whole and checked or not at all."""
     import pooch
     import requests
@@ -190,14 +194,14 @@ def _download(task: str, name: str, sha256: str) -> Path:
     # It advises on checksums, which a user of ours cannot act on.
     pooch.get_logger().setLevel("WARNING")
     problems = []
-    for address in SOURCES[task].addresses:
+    for address in source.addresses:
         try:
             path = pooch.retrieve(
                 address + name,
                 known_hash=None,
                 fname=name,
                 path=user_cache() / task,
-                downloader=_CheckedDownload(sha256),
+                downloader=_CheckedDownload(source.files[name]),
             )
         except (requests.RequestException, _WrongContentError) as error:
             problems.append(f"{urlsplit(address).netloc}: {_words(error)}")
@@ -208,7 +212,7 @@ def _download(task: str, name: str, sha256: str) -> Path:
             ) from error
         else:
             return Path(path)
-    raise InputError(_nowhere(task, problems))
+    raise InputError(_nowhere(task, source, problems))
 
 
 @dataclass(frozen=True)
@@ -260,8 +264,8 @@ def _words(error: Exception) -> str:
     return "no connection"
 
 
-def _nowhere(task: str, problems: list[str]) -> str:
-    files = " and ".join(SOURCES[task].files)
+def _nowhere(task: str, source: Source, problems: list[str]) -> str:
+    files = " and ".join(source.files)
     folders = [str(folder) for folder in _folders(task)]
     return (
         f"No data for {task}: {files} not found in {', '.join(folders)}, and the download failed "

@@ -13,6 +13,9 @@ from spaces.errors import InputError
 SPLIT_SEED = 1
 """Never an option: scores of different studies are comparable on the same split only."""
 
+TEST_SHARE = 0.2
+"""Of the rows, where no test set was published."""
+
 FOLDS = 5
 """Parts of the searched rows, each of which is once the validation split of a fold."""
 

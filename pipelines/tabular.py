@@ -10,7 +10,9 @@ import numpy as np
 
 from pipelines.sources import fetch, read_content
 from pipelines.splits import (
+    TEST_SHARE,
     Division,
+    Labels,
     SearchData,
     Split,
     carve_sealed,
@@ -47,12 +49,10 @@ def load_churn(data_dir: Path | None, division: Division = "search") -> SearchDa
     Raises:
         InputError: the table cannot be used; it says which column and line, and the value.
     """
-    (path,) = fetch("churn", data_dir)
-    columns = read_churn(path)
-    labels = np.array(columns.pop(TARGET), np.int64)
+    path, columns, labels = read_customers(data_dir)
     searched = carve_sealed(
         labels,
-        test_share=0.2,
+        test_share=TEST_SHARE,
         validation_share=0.2,
         class_names=CHURN_CLASSES,
         source=f"{path}, column {TARGET},",
@@ -60,14 +60,16 @@ def load_churn(data_dir: Path | None, division: Division = "search") -> SearchDa
     import pandas as pd  # late: see `carve`
 
     frame = pd.DataFrame(columns)
-    of_search = [part for rows in searched for part in (_csv_bytes(frame.iloc[rows]), labels[rows])]
+    of_search = [
+        part for rows in searched for part in (_csv_bytes(frame.iloc[rows]), labels[rows])
+    ]
     train, validation = divide(labels, searched, division)
     rows, unseen_rows = frame.iloc[train], frame.iloc[validation]
     _check_categories(rows, unseen_rows, source=path)
     encoder = _churn_encoder().fit(rows)
     return SearchData(
-        train=Split(_float32(encoder.transform(rows)), labels[train]),
-        validation=Split(_float32(encoder.transform(unseen_rows)), labels[validation]),
+        train=Split(features(encoder, rows), labels[train]),
+        validation=Split(features(encoder, unseen_rows), labels[validation]),
         class_names=CHURN_CLASSES,
         digest=content_digest(*of_search),
         preprocessor=encoder,
@@ -76,26 +78,24 @@ def load_churn(data_dir: Path | None, division: Division = "search") -> SearchDa
 
 def load_iris(_data_dir: Path | None, division: Division = "search") -> SearchData:
     """The 150 flowers of scikit-learn, 60/20/20 stratified; the last fifth is sealed."""
-    from sklearn import datasets  # late: see `carve`
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import StandardScaler  # late: see `carve`
 
-    raw = datasets.load_iris()
-    labels = raw.target.astype(np.int64)
+    measures, labels = read_flowers()
     searched = carve_sealed(
         labels,
-        test_share=0.2,
+        test_share=TEST_SHARE,
         validation_share=0.25,
         class_names=IRIS_CLASSES,
         source="scikit-learn's iris",
     )
     train, validation = divide(labels, searched, division)
-    rows, unseen_rows = raw.data[train], raw.data[validation]
+    rows, unseen_rows = measures[train], measures[validation]
     scaler = StandardScaler().fit(rows)
     return SearchData(
-        train=Split(_float32(scaler.transform(rows)), labels[train]),
-        validation=Split(_float32(scaler.transform(unseen_rows)), labels[validation]),
+        train=Split(features(scaler, rows), labels[train]),
+        validation=Split(features(scaler, unseen_rows), labels[validation]),
         class_names=IRIS_CLASSES,
-        digest=content_digest(*(part for r in searched for part in (raw.data[r], labels[r]))),
+        digest=content_digest(*(part for r in searched for part in (measures[r], labels[r]))),
         preprocessor=scaler,
     )
 
@@ -114,6 +114,30 @@ def load_xor(_data_dir: Path | None, _division: Division = "search") -> SearchDa
         class_names=XOR_CLASSES,
         digest=content_digest(rows, labels),
     )
+
+
+def read_customers(data_dir: Path | None) -> tuple[Path, Columns, Labels]:
+    """The whole churn table, the sealed rows included: its file, columns and labels.
+
+    Raises:
+        InputError: see `load_churn`.
+    """
+    (path,) = fetch("churn", data_dir)
+    columns = read_churn(path)
+    return path, columns, np.array(columns.pop(TARGET), np.int64)
+
+
+def read_flowers() -> tuple[np.ndarray, Labels]:
+    """All measures of scikit-learn's iris in centimetres, the sealed rows included, and labels."""
+    from sklearn import datasets  # late: see `carve`
+
+    raw = datasets.load_iris()
+    return raw.data, raw.target.astype(np.int64)
+
+
+def features(preprocessor: Any, rows: Any) -> np.ndarray:  # noqa: ANN401 - scikit-learn, pandas
+    """Raw rows as a network takes them."""
+    return np.ascontiguousarray(preprocessor.transform(rows), dtype=np.float32)
 
 
 def read_churn(path: Path) -> Columns:
@@ -211,10 +235,6 @@ def _churn_encoder() -> Any:  # noqa: ANN401 - scikit-learn has no types
     return ColumnTransformer(
         [("categories", one_hot, list(CATEGORIES)), ("numbers", StandardScaler(), list(NUMBERS))]
     )
-
-
-def _float32(features: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(features, dtype=np.float32)
 
 
 def _csv_bytes(rows: Any) -> bytes:  # noqa: ANN401 - pandas

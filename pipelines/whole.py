@@ -9,16 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.refit import settled
 from pipelines.runtime import Runtime
 from pipelines.scoring import Probabilities
-from pipelines.segment import (
-    Segment,
-    SegmentFailure,
-    SegmentResult,
-    _session_for,
-    prepare,
-    train_segment,
-)
+from pipelines.segment import Segment, SegmentFailure, SegmentResult, prepare, train_segment
 
 
 def train_whole(segment: Segment) -> tuple[SegmentResult | SegmentFailure, bytes]:
@@ -30,9 +24,7 @@ def train_whole(segment: Segment) -> tuple[SegmentResult | SegmentFailure, bytes
     result = train_segment(segment)
     if isinstance(result, SegmentFailure) or result.stop in (None, "diverged"):
         return result, b""
-    session, _ = _session_for(replace(segment, begin=result.rows[-1]["epoch"]))
-    session.settle()
-    return result, session.model_file()
+    return result, settled(replace(segment, begin=result.rows[-1]["epoch"]))
 
 
 def predict(

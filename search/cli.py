@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search import cli_results
+from search import cli_models, cli_results
 from search.command_line import MORE, command_line, console, find_task
 from search.options import (
     DataDir,
@@ -22,6 +22,7 @@ from search.options import (
     Storage,
     Task,
     TrackingUri,
+    Workers,
 )
 
 app = typer.Typer(
@@ -44,12 +45,25 @@ def search(
     budget: Annotated[
         str | None, typer.Option(help="Time for this call: 90s, 30m, 1h30m.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Training processes; one a core by default.")
-    ] = None,
+    workers: Workers = None,
     seed: Seed = 0,
     epochs: Epochs = None,
     presets: Annotated[bool, typer.Option(help="Try the tutorials' models first.")] = True,
+    warm_start: Annotated[
+        str | None,
+        typer.Option("--warm-start", metavar="TASK", help="Try the best of another task first."),
+    ] = None,
+    take_over: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STUDY", help="Take over a study's trials that fit."),
+    ] = None,
+    finalists: Annotated[
+        int, typer.Option(help="Best configs to train again at the end; 0 for none.")
+    ] = 5,
+    draws: Annotated[
+        int | None,
+        typer.Option("--seeds", help="Fresh seeds a finalist: 3, or 10 folds of few rows."),
+    ] = None,
     precision: Precision = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same study with many workers; slower.")
@@ -77,6 +91,10 @@ def search(
         seed=seed,
         epochs=epochs,
         presets=presets,
+        warm_start=warm_start,
+        take_over=take_over,
+        finalists=finalists,
+        draws=draws,
         deterministic=deterministic,
         timeout_seconds=parse_duration("--timeout", timeout),
         data_dir=data_dir,
@@ -158,6 +176,7 @@ def train(
 
 
 app.add_typer(cli_results.app)
+app.add_typer(cli_models.app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands that show or use what is stored: space, presets, leaderboard, export, ui."""
+"""The commands that show what there is: space, presets, leaderboard, ui."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,6 @@ import typer
 
 from search.command_line import MORE, console, find_task, group
 from search.options import (
-    DataDir,
     FormatOption,
     Overrides,
     RunsDir,
@@ -66,6 +65,7 @@ def leaderboard(
     """
     from search import results
     from search.settings import Settings
+    from search.standings import whole_verdict
     from search.study import find_study
 
     find_task(task)
@@ -73,38 +73,11 @@ def leaderboard(
     best = results.leaders(found, top)
     if output is FormatOption.table:
         console().print(results.leaderboard_table(found, best))
+        for line in whole_verdict(found):
+            console().print(line)
     else:
         write = results.as_json if output is FormatOption.json else results.as_csv
         typer.echo(write(results.leaderboard_rows(best)))
-
-
-@app.command()
-def export(
-    task: Task,
-    study: Study = None,
-    exports_dir: Annotated[Path, typer.Option(help="Parent of the folder <task>/.")] = Path(
-        "exports"
-    ),
-    data_dir: DataDir = None,
-    runs_dir: RunsDir = Path("mlruns"),
-    storage: Storage = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Write the best config and model to exports/.
-
-    Example: hpsearch export fashion
-    """
-    from search import results
-    from search.settings import Settings
-    from search.study import find_study
-
-    found = find_task(task)
-    settings = Settings(
-        data_dir=data_dir, runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri
-    )
-    folder = results.export(found, settings, find_study(settings, task, study), exports_dir)
-    for path in sorted(folder.iterdir()):
-        typer.echo(path)
 
 
 @app.command()

@@ -236,10 +236,7 @@ class Coordinator:
         if isinstance(result, SegmentFailure):
             self.book.failed(active, result.cause, result.message)
         elif isinstance(result, SegmentResult):
-            if not self.spent.training:
-                self.spent.starting = (self.elapsed - result.total_seconds) * self.n_workers
-            self.spent.training += result.train_seconds
-            self.spent.building += result.build_seconds
+            self.spent.add(result, elapsed=self.elapsed, n_workers=self.n_workers)
             self.book.trained(active, result)
         elif isinstance(result, dict):
             self.book.closed(active, result)

@@ -16,7 +16,7 @@ from pipelines.tasks import Task
 from search import results
 from search import study as studies
 from search.checkpoints import write_whole
-from search.ledger import latest
+from search.ledger import latest, ledger_line
 from search.model_card import Exported, model_card
 from search.script import packages, training_script
 from search.script_check import Check, check, expected
@@ -74,7 +74,8 @@ def export(
             write_whole(folder / name, text.encode())
         if result.verified is False:
             raise UnverifiedError(f"UNVERIFIED: {result.note}; {folder} is marked so.")
-        console.print(f"{'verified' if result.verified else 'not verified'}: {result.note}")
+        word = "verified" if result.verified else "not verified"
+        console.print(f"{word}: {result.note}", soft_wrap=True)
     return folder
 
 
@@ -174,10 +175,8 @@ def _verdicts(
     task: Task, settings: Settings, study: optuna.Study, exported: Exported, result: Check | None
 ) -> dict[str, str]:
     """The files that say how good the model is, by name."""
-    tested = _tested(task, settings, study)
-    card = model_card(
-        task, study, exported, verdict=verdict(study), check=result, tested=tested
-    )
+    tested = _tested(settings.runs_dir, study, exported.number)
+    card = model_card(task, study, exported, verdict=verdict(study), check=result, tested=tested)
     record, standing = exported.record, exported.standing
     scores = {
         "task": task.name,
@@ -190,7 +189,7 @@ def _verdicts(
         "n_parameters": record.n_parameters,
         "validation": best_scores(record),
         "finalist": _standing_fields(standing) if standing else None,
-        "test": tested,
+        "test": _test_scores(settings.runs_dir, study),
         "verified": result.verified if result else None,
         "verification": result.fields() if result else None,
     }
@@ -198,10 +197,11 @@ def _verdicts(
 
 
 def _standing_fields(standing: Standing) -> dict[str, object]:
+    known = math.isfinite(standing.interval[1])
     return {
-        "mean": standing.mean,
-        "std": None if math.isnan(standing.std) else standing.std,
-        "interval": None if math.isnan(standing.std) else standing.interval,
+        "mean": standing.mean if standing.n_scored else None,
+        "std": standing.std if standing.n_scored > 1 else None,
+        "interval": standing.interval if known else None,
         "retrainings": [_retraining_fields(retraining) for retraining in standing.retrainings],
     }
 
@@ -227,3 +227,30 @@ def _save_preprocessor(
     import joblib  # scikit-learn's own way to save its objects
 
     joblib.dump(data.preprocessor, folder / "preprocessor.joblib")
+
+
+def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
+    """What the ledger of the sealed test set says of a study, in sentences."""
+    task = study.user_attrs["task"]
+    line = ledger_line(runs_dir, task, study.study_name)
+    opening = latest(runs_dir, task, study.study_name)
+    sentences = [f"{line[0].upper()}{line[1:]}."]
+    if opening is not None:
+        sentences.append(
+            "It was measured on networks trained on training and validation rows together, not"
+            " on `model.keras`."
+        )
+    if opening is not None and opening.trial not in (None, number):
+        sentences.append(f"They had the config of {trial_name(opening.trial)}, not of this trial.")
+    return " ".join(sentences)
+
+
+def _test_scores(runs_dir: Path, study: optuna.Study) -> dict[str, object] | None:
+    opening = latest(runs_dir, study.user_attrs["task"], study.study_name)
+    if opening is None:
+        return None
+    means = {
+        name: {"mean": score.mean, "interval": score.interval}
+        for name, score in opening.scores.items()
+    }
+    return {"trial": opening.trial, "time": opening.time, "scores": means}

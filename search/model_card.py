@@ -1,6 +1,7 @@
 """MODEL_CARD.md: what an exported model is, what it scored, and how far to believe it."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,14 +11,17 @@ import optuna
 
 from pipelines.splits import Division
 from pipelines.tasks import Task
-from search.script_check import LEVEL, Check
+from search import study as studies
+from search.comparison import LEVEL, Interval
+from search.script_check import Check
 from search.script_data import DATA
 from search.study import Record, epoch_text
 from search.trial_log import trial_name
 from search.verdict import Standing, Verdict
 from spaces.config import Config, ConvBlock
+from spaces.presets import PRESETS
 
-_VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow", "hpsearch")
+_VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def model_card(
     """The card as Markdown.
 
     Args:
-        tested: What the ledger of the sealed test set says, in a sentence.
+        tested: What the ledger of the sealed test set says, in sentences.
     """
     config = exported.record.parsed_config()
     sections = {
@@ -64,7 +68,7 @@ def model_card(
         "How it was found": _origin(study, exported),
         "Files": _files(task, check),
         "Use": [f"```python\n{DATA[task.name].use.strip()}\n```"],
-        "Limits": _limits(task, exported),
+        "Limits": _limits(exported),
     }
     body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
     return f"# {task.title}: {config.title()}\n\n{_state(check)}\n\n{body}\n"
@@ -88,11 +92,10 @@ def _state(check: Check | None) -> str:
 
 
 def _what(task: Task, config: Config, record: Record) -> list[str]:
-    takes = "raw pixels, 0 to 255" if task.space.image_side else "the columns of a table"
-    classes = ", ".join(f"{i} {name}" for i, name in enumerate(task.class_names))
+    takes = "raw pixels from 0 to 255" if task.space.image_side else "the columns of a table"
     return [
-        f"A neural network of {record.n_parameters:,} weights that takes {takes} and answers with"
-        f" probabilities. Classes: {classes}.",
+        f"A network of {record.n_parameters:,} weights that answers {takes} with probabilities.",
+        f"Classes, in their order: {', '.join(task.class_names)}.",
         "",
         *(f"- {line}" for line in described(config)),
     ]
@@ -144,17 +147,18 @@ def _extras(batch_norm: str, dropout: float) -> list[str]:
 
 
 def _listed(values: Mapping[str, object]) -> str:
-    shown = [
-        f"{name} {value:.3g}" if type(value) is float else name if value is True else f"{name} {value}"
-        for name, value in values.items()
-        if value is not False
-    ]
-    return ", ".join(shown) or "none"
+    return (
+        ", ".join(_said(n, value) for n, value in values.items() if value is not False) or "none"
+    )
 
 
-def _scores(
-    task: Task, exported: Exported, verdict: Verdict | None, tested: str
-) -> list[str]:
+def _said(name: str, value: object) -> str:
+    if value is True:
+        return name
+    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _scores(task: Task, exported: Exported, verdict: Verdict | None, tested: str) -> list[str]:
     metric, record = task.goal.metric, exported.record
     lines = [f"| what | {metric} |", "|---|---|"]
     if exported.standing:
@@ -163,60 +167,64 @@ def _scores(
         f"| the search's own trial, at epoch {epoch_text(record.best['epoch'])}"
         f" | {record.best[metric]:.4f} |"
     )
-    lines += ["", f"Test set: {tested}", ""]
-    why = "it is the best of many, so it is optimistic"
+    lines += ["", tested, ""]
+    lines.append("The trial's own score is one of many that the search chose from: optimistic.")
     if verdict:
-        why += f": for the best trial of this study by {verdict.optimism:.4f}"
-    lines.append(f"The search chose by the trial's own score: {why}.")
-    if verdict and verdict.runner_up and exported.number == verdict.winner.number:
+        lines.append(
+            f"That of the study's best trial lies {verdict.optimism:+.4f} from its mean when"
+            " trained again."
+        )
+    if verdict and exported.number == verdict.winner.number:
         lines.append(_compared(verdict))
     return lines
 
 
 def _standing_row(standing: Standing, kind: str) -> str:
-    count = sum(not retraining.cause for retraining in standing.retrainings)
-    if math.isnan(standing.std):
-        return f"| one retraining on other {kind} | {standing.mean:.4f} |"
-    low, high = standing.interval
-    return (
-        f"| mean of {count} retrainings on other {kind} | {standing.mean:.4f}, standard deviation"
-        f" {standing.std:.4f}, 95 % interval of the mean {low:.4f} to {high:.4f} |"
-    )
+    count = standing.n_scored
+    if not count:
+        return f"| trained again on other {kind} | failed: {', '.join(standing.causes)} |"
+    what = "one retraining" if count == 1 else f"mean of {count} retrainings"
+    spread = "" if math.isnan(standing.std) else f", standard deviation {standing.std:.4f}"
+    return f"| {what} on other {kind} | {standing.mean:.4f}{spread}{_within(standing.interval)} |"
+
+
+def _within(interval: Interval) -> str:
+    low, high = interval
+    return f", 95 % interval {low:.4f} to {high:.4f}" if math.isfinite(high) else ""
 
 
 def _compared(verdict: Verdict) -> str:
-    runner_up = trial_name(verdict.runner_up.number) if verdict.runner_up else ""
-    if verdict.difference is None:
-        return f"The runner-up is {runner_up}."
-    between = ""
-    if verdict.difference_interval:
-        low, high = verdict.difference_interval
-        between = f" (95 % interval {low:.4f} to {high:.4f})"
-    tie = ": they are tied, and the cheaper one was taken" if verdict.tied else ""
-    return f"Difference to the runner-up {runner_up}: {verdict.difference:.4f}{between}{tie}."
+    if not verdict.runner_up or verdict.difference is None or not verdict.difference_interval:
+        return ""
+    runner_up, between = trial_name(verdict.runner_up.number), verdict.difference_interval
+    tie = "; they are tied, and the cheaper one was taken" if verdict.tied else ""
+    return (
+        f"Difference to the runner-up {runner_up}: {verdict.difference:+.4f}{_within(between)}"
+        f"{tie}."
+    )
 
 
 def _data(task: Task, study: optuna.Study) -> list[str]:
     data = DATA[task.name]
     return [
-        f"{data.source[0].upper()}{data.source[1:]}.",
-        f"Of these, {data.splits}. Digest of the training and validation rows:"
-        f" `{study.user_attrs['data_digest']}`.",
+        f"Source: {data.source}.",
+        f"Of these, {data.splits}.",
+        f"Digest of the training and validation rows: `{study.user_attrs['data_digest']}`.",
     ]
 
 
 def _protocol(task: Task, exported: Exported, verdict: Verdict | None) -> list[str]:
     lines = [
-        f"Every trial was trained on the training rows and scored by {task.goal.metric} after each"
-        " epoch on the validation rows; the best epoch counts, and its weights are kept.",
+        "Every trial was trained on the training rows and scored on the validation rows.",
+        f"The epoch with the best {task.goal.metric} counts, and its weights are kept.",
     ]
     if verdict:
         other = (
             "folds of the training and validation rows" if task.folds else "fresh seeds, same rows"
         )
         lines.append(
-            f"The {len(verdict.standings)} best configs were then trained again ({other}), and the"
-            " best mean won."
+            f"{len(verdict.standings)} finalists were then trained again ({other}), and the best"
+            " mean won."
         )
     which = "the search's own training of the config"
     if exported.run_id and exported.standing and exported.seed != exported.record.seed:
@@ -229,19 +237,22 @@ def _protocol(task: Task, exported: Exported, verdict: Verdict | None) -> list[s
 
 
 def _origin(study: optuna.Study, exported: Exported) -> list[str]:
-    states = [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
-    counts = ", ".join(f"{states.count(s)} {s}" for s in ("complete", "pruned", "fail"))
+    records = [studies.read(trial) for trial in study.get_trials(deepcopy=False)]
+    states = Counter(record.state for record in records if record)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     tags = exported.tags
     versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
     lines = [
-        f"- trial {trial_name(exported.number)} of the study `{study.study_name}`, which has"
-        f" {len(states)} trials ({counts})",
+        f"- trial {trial_name(exported.number)} of the study `{study.study_name}`",
+        f"- the study has {states.total()} trials: {counts}",
     ]
-    if exported.record.preset:
+    if exported.record.preset in PRESETS:
         lines.append(f"- its config is the tutorials' `{exported.record.preset}`")
     if "command" in tags:
         lines.append(f"- command: `{tags['command']}`")
-    lines.append(f"- run `{exported.run_id}` in MLflow; precision {tags.get('precision', '?')}")
+    lines.append(f"- run `{exported.run_id}` in MLflow")
+    if "precision" in tags:
+        lines.append(f"- trained in {tags['precision']}")
     if "git_commit" in tags:
         lines.append(f"- git commit {tags['git_commit']}")
     lines.append(f"- exported with Python {python_version()}, {versions}")
@@ -253,29 +264,24 @@ def _files(task: Task, check: Check | None) -> list[str]:
         "- `model.keras`: the trained network",
         "- `train.py`: trains the same network from the same data, without hpsearch",
         "- `requirements.txt`: what `train.py` needs, in the versions used here",
-        "- `config.yaml`: all hyperparameters; `hpsearch train --config config.yaml` trains them",
+        f"- `config.yaml`: the config, for `hpsearch train {task.name} --config config.yaml`",
         "- `configs.csv`: the ten best configs of the study; `scores.json`: this card's numbers",
     ]
     if DATA[task.name].prepared:
         lines.insert(1, "- `preprocessor.joblib`: turns raw rows into the network's columns")
     if check and check.interval:
         low, high = check.interval
-        lines += [
-            "",
-            f"`train.py` with another seed is expected to score {low:.4f} to {high:.4f}"
-            f" ({LEVEL:.0%} of all trainings).",
-        ]
+        expected = f"{low:.4f} to {high:.4f} in {LEVEL:.0%} of all trainings"
+        lines += ["", f"`train.py` with another seed is expected to score {expected}."]
     return lines
 
 
-def _limits(task: Task, exported: Exported) -> list[str]:
+def _limits(exported: Exported) -> list[str]:
     lines = [
-        "- It knows nothing but the data above: rows or images of another origin may be answered"
-        " wrongly and with confidence.",
+        "- It knows the data above only, and may be wrong about others with confidence.",
         "- Its probabilities were not calibrated afterwards.",
         "- The validation rows chose the epoch and the config; only the test set is unseen.",
-        "- `train.py` computes in float32 with Keras' own layers: its scores agree with the"
-        " search's on average, not to the bit.",
+        "- `train.py`, in float32, scores as the search does on average, not to the bit.",
     ]
     if not exported.standing:
         lines.append("- The config was not trained again on fresh seeds: its score is one draw.")

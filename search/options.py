@@ -27,6 +27,9 @@ TrackingUri = Annotated[
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Training processes; one a core by default.")
+]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],

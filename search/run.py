@@ -6,11 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import FrameType
 
 import optuna
 from optuna.trial import TrialState
 from rich.console import Console
+from rich.table import Table
 
 from pipelines.runtime import Runtime
 from pipelines.segment import prepare
@@ -20,11 +22,15 @@ from search import study as studies
 from search.checkpoints import Checkpoints, sole_search
 from search.coordinator import Coordinator
 from search.engine import DaskEngine, local_engine
+from search.finalist_training import FinalistTraining
+from search.finalists import missing, trial_budget
 from search.settings import Settings
+from search.standings import summary, whole_verdict
 from search.study import State
 from search.tracking import DatasetInfo, Tracker, TrackingError
 from search.trial_log import MlflowTrialLog, git_commit
 from search.view import SearchView, already_complete, beginning, ending
+from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training
 from spaces.presets import presets_of
 from spaces.space import Space
@@ -54,20 +60,27 @@ def run_search(
     training = task.training_for(settings.epochs)
     study = studies.open_study(settings, task, space, training, data.digest)
     with sole_search(settings.runs_dir, study.study_name):
-        if _is_complete(study, settings):
-            console.print(f"Study {study.study_name}: {already_complete(study)}")
+        if settings.take_over:
+            old = studies.find_study(settings, task.name, settings.take_over)
+            taken = import_trials(task, space, study, old, training)
+            console.print(taken.text, soft_wrap=not console.is_terminal)
+        if _is_complete(study, task, settings):
+            done = f"Study {study.study_name}: {already_complete(study)}"
+            console.print(done, soft_wrap=not console.is_terminal)
             return True
         console.print(machine, soft_wrap=not console.is_terminal)
         return _search(task, space, study, settings, training, data, console, command, started)
 
 
-def _is_complete(study: optuna.Study, settings: Settings) -> bool:
+def _is_complete(study: optuna.Study, task: Task, settings: Settings) -> bool:
     """Whether a search would do nothing, so that no cluster need be started for it."""
     trials = study.get_trials(deepcopy=False)
     unfinished = any(trial.state == TrialState.RUNNING for trial in trials)
     unstored = not Checkpoints(settings.runs_dir, study.study_name).empty
     finished = sum(trial.state.is_finished() for trial in trials)
-    return not unfinished and not unstored and finished >= settings.trials
+    if unfinished or unstored or finished < settings.trials:
+        return False
+    return not missing(study, task, settings)
 
 
 def _search(
@@ -82,7 +95,10 @@ def _search(
     started: float,
 ) -> bool:
     fresh = not study.get_trials(deepcopy=False)
-    if settings.presets:
+    if fresh and settings.warm_start:
+        other = studies.find_study(settings, settings.warm_start, None)
+        enqueue_from_task(study, space, other)
+    if fresh and settings.presets:
         studies.enqueue_presets(
             study, space, {preset.name: preset.config for preset in presets_of(task.name)}
         )
@@ -99,7 +115,7 @@ def _search(
             space,
             study,
             engine,
-            settings,
+            replace(settings, budget_seconds=trial_budget(settings)),
             training=training,
             data_digest=data.digest,
             log=log,
@@ -108,9 +124,36 @@ def _search(
         )
         with _stop_on_signals(coordinator, console), view.live():
             coordinator.run()
-    for result in ending(coordinator, log.seconds):
-        console.print(result, soft_wrap=not console.is_terminal)
+            FinalistTraining(
+                task,
+                study,
+                engine,
+                settings,
+                data_digest=data.digest,
+                log=log,
+                view=view,
+                spent=coordinator.spent,
+                stopped=lambda: coordinator.stopped,
+                started=started,
+            ).run()
+        log.describe(*summary(study))
+    _print_ending(task, study, settings, coordinator, log.seconds, console)
     return not coordinator.stopped
+
+
+def _print_ending(
+    task: Task,
+    study: optuna.Study,
+    settings: Settings,
+    coordinator: Coordinator,
+    log_seconds: float,
+    console: Console,
+) -> None:
+    left = len(missing(study, task, settings))
+    finalists = whole_verdict(study)
+    for line in ending(coordinator, log_seconds, finalists=finalists, n_retrainings_left=left):
+        soft = not console.is_terminal and not isinstance(line, Table)
+        console.print(line, soft_wrap=soft)
 
 
 def dataset_info(task: Task, data: SearchData) -> DatasetInfo:

@@ -12,6 +12,7 @@ from pipelines.tasks import Task
 from search.script_augmentation import augmentation_code
 from search.script_data import DATA, DataCode
 from search.script_network import kernel_constant, network_code
+from search.script_text import joined
 from search.script_training import (
     batch_code,
     callback_calls,
@@ -87,7 +88,7 @@ def training_script(task: Task, config: Config, origin: str) -> str:
         *constants(config, images=images, binary=task.binary),
         kernel_constant(config),
     ]
-    body = _joined("\n".join(line for line in top if line), *functions)
+    body = joined("\n".join(line for line in top if line), *functions)
     return f"{_docstring(task, data, origin)}\n\n{_imports(body)}\n\n{body}\n"
 
 
@@ -113,10 +114,12 @@ def _docstring(task: Task, data: DataCode, origin: str) -> str:
 
 
 def _imports(body: str) -> str:
-    lines = [line for word, line in _IMPORTS.items() if re.search(rf"(?<![\w.]){word}\b", body)]
-    standard = [line for line in lines if line.split()[1] in sys.stdlib_module_names]
-    others = [line for line in lines if line not in standard]
-    return "\n".join([*standard, "", *others])
+    used = [line for word, line in _IMPORTS.items() if re.search(rf"(?<![\w.]){word}[.(]", body)]
+    standard = [line for line in used if line.split()[1] in sys.stdlib_module_names]
+    others = [line for line in used if line not in standard]
+    text = "\n".join([*standard, "", *others])
+    # Names of one module on one line.
+    return re.sub(r"^(from \S+ import) (.+)\n\1 (.+)$", r"\1 \2, \3", text, flags=re.MULTILINE)
 
 
 def _main(task: Task, config: Config, data: DataCode) -> str:
@@ -128,8 +131,7 @@ def _main(task: Task, config: Config, data: DataCode) -> str:
 
 def _arguments(task: Task, data: DataCode) -> list[str]:
     folder = [
-        f'parser.add_argument("--data", type=Path, default=Path("data/{task.name}"),'
-        ' help="folder of the files")'
+        f'parser.add_argument("--data", type=Path, default=Path("data/{task.name}"), help="files")'
     ]
     return [
         "parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])",
@@ -147,10 +149,9 @@ def _compiling(task: Task, config: Config, data: DataCode) -> list[str]:
         f"{found} = load_data({'arguments.data' if data.has_files else ''})",
         "steps_per_epoch = math.ceil(len(x_train) / BATCH_SIZE)",
         *(["steps = EPOCHS * steps_per_epoch"] if "steps" in schedule_call(config) else []),
-        f"learning_rate = {schedule_call(config)}",
         "model = build_network(x_train.shape[1:])",
         "model.compile(",
-        f"    optimizer={optimizer_call(config)},",
+        *textwrap.indent(f"optimizer={optimizer_call(config)},", "    ").splitlines(),
         f"    loss={loss_call(config, binary=task.binary)},",
         '    metrics=["accuracy"],',
         ")",
@@ -189,6 +190,7 @@ def _fitting(task: Task, config: Config) -> list[str]:
         "    validation_batch_size=500,",
         *(["    class_weight=class_weight,"] if balanced else []),
         f"    callbacks=[{', '.join(callbacks)}],",
+        "    shuffle=False,  # the batches are shuffled already",
         "    verbose=2,",
         ")",
     ]
@@ -216,8 +218,3 @@ def _saving(data: DataCode) -> list[str]:
         'keras.Model(model.inputs, model.outputs).save(arguments.out / "model.keras")',
         *([preprocessor] if data.prepared else []),
     ]
-
-
-def _joined(*parts: str) -> str:
-    """With two empty lines between, as between all functions."""
-    return "\n\n\n".join(part.strip("\n") for part in parts if part)

@@ -25,12 +25,12 @@ def augmentation_code(augmentation: Augmentation) -> list[str]:
     """The function `augment(images)` and what it needs; nothing where nothing is to be done."""
     changes, helpers = [], []
     if _distorts(augmentation):
-        changes.append("images = distort(images)")
+        changes.append("distort(images)")
         helpers.append(_distort(augmentation))
     if augmentation.flip:
-        changes.append("images = tf.image.random_flip_left_right(images)")
+        changes.append("tf.image.random_flip_left_right(images)")
     if augmentation.erasing:
-        changes.append("images = erase(images)")
+        changes.append("erase(images)")
         helpers.append(_ERASE)
     if not changes:
         return []
@@ -38,8 +38,8 @@ def augmentation_code(augmentation: Augmentation) -> list[str]:
         "def augment(images):",
         '    """Changes every image of a batch at random, and anew each time."""',
         '    images = tf.cast(images, "float32")',
-        *(f"    {change}" for change in changes),
-        "    return images",
+        *(f"    images = {change}" for change in changes[:-1]),
+        f"    return {changes[-1]}",
     ]
     return [*helpers, "\n".join(lines)]
 
@@ -55,7 +55,7 @@ def _distort(augmentation: Augmentation) -> str:
     matrix = _matrix(augmentation)
     lines = [
         "def distort(images):",
-        f'    """{_verbs(augmentation)} every image at random, in one go that blurs it only once."""',
+        f'    """{_verbs(augmentation)} each image at random, all at once: it blurs least."""',
         "    count, side = tf.shape(images)[0], images.shape[1]",
         *(["    ones = tf.ones([count])"] if "ones" in " ".join(matrix) else []),
         "    zeros = tf.zeros([count])",

@@ -10,20 +10,18 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 
 import optuna
 from rich.console import Console
 
 from pipelines.sources import fetch
+from pipelines.splits import FOLDS
 from pipelines.tasks import Task
+from search.comparison import LEVEL, Interval
 from search.script_data import DATA
 from search.settings import Settings
 from search.study import Record
-from search.verdict import Retraining, verdict
-
-LEVEL = 0.95
-"""One honest script in twenty falls outside, and passes with another seed."""
+from search.verdict import Standing, verdict
 
 ROUNDING = 1e-6
 """Of the score that a script prints."""
@@ -35,7 +33,8 @@ del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
-Interval = tuple[float, float]
+_NOISE = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} \d\d:")
+"""What TensorFlow's libraries say at import whatever its log level."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +62,35 @@ class Check:
 def expected(study: optuna.Study, task: Task, number: int, record: Record) -> Interval | None:
     """Where the score of one more training of a trial's config is to be expected.
 
-    The spread of single trainings is that of all finalists around their own means, pooled. The
-    centre is the trial's mean over fresh seeds. A script scores on the validation split of the
-    search: where finalists were compared on folds instead, their mean is over other rows, and
-    the centre is the trial's own score on that split. It is optimistic, for which the spread of
-    the folds, where the luck of the split comes on top of that of the seed, leaves room. So it
-    is too for a trial that is no finalist.
+    The spread of single trainings is the one that the verdict found, pooled over all finalists.
+    The centre is the trial's mean over fresh seeds. A script scores on the validation split of
+    the search: where finalists were compared on folds instead, their mean is over other rows,
+    and the centre is the trial's own score on that split. It is optimistic, for which the spread
+    of the folds, where the luck of the split comes on top of that of the seed, leaves room. So
+    it is too for a trial that is no finalist.
 
     Returns:
-        The two ends; None where no config was trained twice.
+        The two ends; None where no config was trained again twice.
     """
-    metric = study.user_attrs["metric"]
     found = verdict(study)
-    scores = {s.number: _scores(s.retrainings, metric) for s in found.standings} if found else {}
-    freedom = sum(len(own) - 1 for own in scores.values() if own)
-    if not freedom:
+    known = [s for s in found.standings if math.isfinite(s.interval[1])] if found else []
+    if not known:
         return None
-    squares = sum((score - fmean(own)) ** 2 for own in scores.values() for score in own)
-    from scipy import stats  # late: it takes a second
+    own = next((standing for standing in known if standing.number == number), None)
+    metric = study.user_attrs["metric"]
+    centre, count = (record.best[metric], 1)
+    if own is not None and not task.folds:
+        centre, count = own.mean, own.n_scored
+    half = _spread(own or known[0], task) * math.sqrt(1 + 1 / count)
+    return max(centre - half, 0.0), min(centre + half, 1.0)  # all that a share can be
 
-    own = [] if task.folds else scores.get(number, [])
-    centre, count = (fmean(own), len(own)) if own else (record.best[metric], 1)
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
-    half = quantile * math.sqrt(squares / freedom) * math.sqrt(1 + 1 / count)
-    return centre - half, centre + half
+
+def _spread(standing: Standing, task: Task) -> float:
+    """The deviation of single trainings times Student's t, from the interval of their mean."""
+    low, high = standing.interval
+    overlap = 1 / (FOLDS - 1) if task.folds else 0.0  # see `Comparison`
+    share = 1 / standing.n_scored + overlap
+    return (high - low) / 2 / math.sqrt(share)
 
 
 def check(
@@ -116,11 +120,11 @@ def _judgement(
     if interval is None:
         return None, "train.py runs; there are no finalists to compare its score with"
     low, high = interval
-    between = f"{low:.4f} to {high:.4f}"
+    between = f"{low:.4f} to {high:.4f}, where {LEVEL:.0%} of such trainings end"
     if low - ROUNDING <= score <= high + ROUNDING:
-        return True, f"train.py reached {metric} {score:.4f}, expected were {between}"
+        return True, f"train.py reached {metric} {score:.4f}, inside {between}"
     side = "below" if score < low else "above"
-    return False, f"train.py reached {metric} {score:.4f}, {side} the {between} to be expected"
+    return False, f"train.py reached {metric} {score:.4f}, {side} {between}"
 
 
 def _run(command: list[str], folder: Path, console: Console) -> tuple[int, str]:
@@ -137,8 +141,9 @@ def _run(command: list[str], folder: Path, console: Console) -> tuple[int, str]:
     ) as process:
         try:
             for line in process.stdout or ():
-                lines.append(line)
-                console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
+                if not _NOISE.match(line):
+                    lines.append(line)
+                    console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
         except BaseException:
             process.kill()
             raise
@@ -149,14 +154,9 @@ def _environment() -> dict[str, str]:
     """The user's, without what could change the script or lead to this project."""
     foreign = ("PYTHON", "KERAS_", "HPSEARCH_", "MLFLOW_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return {**kept, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _printed(output: str, metric: str) -> float | None:
     found = re.findall(rf"^{metric}: (\S+)$", output, re.MULTILINE)
     return float(found[-1]) if found else None
-
-
-def _scores(retrainings: tuple[Retraining, ...], metric: str) -> list[float]:
-    """Those of the retrainings that came to an end."""
-    return [retraining.best[metric] for retraining in retrainings if not retraining.cause]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from search.script_text import wrapped
 from spaces.config import Config, ConvBlock, DenseLayer
 
 _POOLINGS = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
@@ -49,7 +50,7 @@ def kernel_constant(config: Config) -> str:
         entries.append(f'"kernel_regularizer": {penalty}')
     if not entries or not (config.network.blocks or config.network.layers):
         return ""
-    return "KERNEL = {" + ", ".join(entries) + "}"
+    return wrapped("KERNEL = {", entries, "}")
 
 
 def _penalty(config: Config) -> str:
@@ -81,7 +82,7 @@ class _Lines:
                 added=list(self._shortcut(block, channels)) if adds else [],
             )
         if block.pooling != "none":
-            yield f"    x = layers.{_POOLINGS[block.pooling]}()(x)"
+            yield f"    x = layers.{_POOLINGS[block.pooling]}(2)(x)"
         yield from self._after(block)
 
     def dense(self, layer: DenseLayer) -> Iterator[str]:
@@ -112,9 +113,7 @@ class _Lines:
             yield f"    kept = layers.Conv2D({block.filters}, 1{self._kernel})(kept)"
         yield "    x = layers.Add()([x, kept])"
 
-    def _with_activation(
-        self, layer: str, *, normalized: bool, added: list[str]
-    ) -> Iterator[str]:
+    def _with_activation(self, layer: str, *, normalized: bool, added: list[str]) -> Iterator[str]:
         """A layer with its activation, for which something may have to wait its turn."""
         activation = self._network.activation
         if not normalized and not added:

@@ -1,5 +1,6 @@
 """The parts of a training script that move the weights: batches, schedule, callbacks."""
 
+from search.script_text import wrapped
 from spaces.config import OPTIMIZER_DEFAULTS, Augmentation, Config
 
 _OPTIMIZERS = {
@@ -9,6 +10,8 @@ _OPTIMIZERS = {
     "adamw": "AdamW",
     "nadam": "Nadam",
 }
+
+_BEFORE_OPTIMIZER = len("        optimizer=,")
 
 _FALLING = '''
 class ConstantThenFalling(keras.optimizers.schedules.LearningRateSchedule):
@@ -74,6 +77,7 @@ class ValidationAUC(keras.callbacks.Callback):
         logs["val_auc"] = metrics.roc_auc_score(self.y, probabilities)
 '''
 
+
 def constants(config: Config, *, images: bool, binary: bool) -> list[str]:
     """The numbers at the top of the script, each with a word on what it is."""
     optimization, training = config.optimization, config.training
@@ -107,7 +111,8 @@ def optimizer_call(config: Config) -> str:
     name = config.optimization.optimizer
     own = {n: getattr(config.optimization, n) for n in OPTIMIZER_DEFAULTS[name]}
     said = [f"{n}={v!r}" for n, v in own.items() if v != OPTIMIZER_DEFAULTS[name][n]]
-    return f"keras.optimizers.{_OPTIMIZERS[name]}({', '.join(['learning_rate', *said])})"
+    entries = [schedule_call(config), *said]
+    return wrapped(f"keras.optimizers.{_OPTIMIZERS[name]}(", entries, ")", room=_BEFORE_OPTIMIZER)
 
 
 def one_hot(config: Config, *, binary: bool) -> bool:
@@ -155,7 +160,7 @@ def batch_code(*, augments: bool) -> str:
     """The function `batches(x, y)`."""
     lines = [
         "def batches(x, y):",
-        '    """Shuffled batches without end; an epoch\'s last one is filled from the next epoch."""',
+        '    """Shuffled batches without end: the last of an epoch is filled from the next."""',
         "    x, y = tf.constant(x), tf.constant(y)",
         "    order = tf.data.Dataset.range(len(y)).shuffle(len(y)).repeat().batch(BATCH_SIZE)",
         "    pairs = order.map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))",

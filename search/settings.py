@@ -18,6 +18,10 @@ class Settings:
         trials: Total number of finished trials that the study goes on to.
         budget_seconds: Wall time of this call; None means as long as the trials take.
         epochs: Longest training of a trial; None means the task's own.
+        warm_start: A task whose best configs are tried first.
+        take_over: A study whose finished trials become this one's where they fit.
+        finalists: How many of the best configs are trained again at the end.
+        draws: On how many fresh seeds or folds; None means as many as the task needs.
         timeout_seconds: A worker silent for longer is restarted, its trial failed.
         runs_dir: Where the databases, artifacts and checkpoints live.
         storage: URL of another Optuna storage than the one in `runs_dir`.
@@ -30,6 +34,10 @@ class Settings:
     seed: int = 0
     epochs: int | None = None
     presets: bool = True
+    warm_start: str | None = None
+    take_over: str | None = None
+    finalists: int = 5
+    draws: int | None = None
     precision: Precision = "float32"
     deterministic: bool = False
     timeout_seconds: float = 900.0
@@ -46,6 +54,9 @@ class Settings:
             raise InputError(f"--seed must be below {2**31}, got {self.seed}.")
         if self.epochs is not None:
             _at_least("--epochs", self.epochs, 1)
+        _at_least("--finalists", self.finalists, 0)
+        if self.draws is not None:
+            _at_least("--seeds", self.draws, 1)
         if self.timeout_seconds <= 0:
             raise InputError(f"--timeout must be longer than 0, got {self.timeout_seconds:g}s.")
 

@@ -24,6 +24,10 @@ REDUCTION = 2
 """One trial in so many goes on from a rung to the next: see docs/efficiency.md."""
 
 
+class NoStudyError(InputError):
+    """No study of the task is stored yet."""
+
+
 @dataclass(frozen=True)
 class Record:
     """What is known of a trial, kept in the study after each of its segments.
@@ -117,7 +121,8 @@ def find_study(settings: Settings, task: str, name: str | None) -> optuna.Study:
     """The named study of a task, or the one that was worked on last.
 
     Raises:
-        InputError: there is none.
+        NoStudyError: there is none of the task.
+        InputError: there is none of the name.
     """
     url = settings.storage or f"sqlite:///{settings.runs_dir / 'optuna.db'}"
     kind, _, path = url.partition(":///")
@@ -190,9 +195,7 @@ def seed_of(study_seed: int, number: int) -> int:
 
 
 def enqueue_presets(study: optuna.Study, space: Space, configs: Mapping[str, Config]) -> int:
-    """Puts the configs that lie in the space first in line, once a study; returns how many."""
-    if study.get_trials(deepcopy=False):
-        return 0
+    """Puts the configs that lie in the space in line; returns how many."""
     fitting = {name: config for name, config in configs.items() if space.contains(config)}
     for name, config in fitting.items():
         study.enqueue_trial(space.encode(config), user_attrs={"preset": name})
@@ -214,5 +217,7 @@ def _last_touched(study: optuna.Study) -> float:
     return max((time.timestamp() for time in times), default=0.0)
 
 
-def _no_study(task: str, why: str) -> InputError:
-    return InputError(f"There is no study of {task} ({why}): run `hpsearch search {task}` first.")
+def _no_study(task: str, why: str) -> NoStudyError:
+    return NoStudyError(
+        f"There is no study of {task} ({why}): run `hpsearch search {task}` first."
+    )

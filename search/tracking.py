@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from search import tracking_entities as entities
 from search.study import State
@@ -34,6 +34,8 @@ STATUS: dict[State, str] = {
     "running": "RUNNING",
 }
 """MLflow has no status for pruned or interrupted; the tag `state` tells them apart."""
+
+Stage = Literal["trial", "finalist"]
 
 METRICS_PER_BATCH = 1000
 
@@ -137,12 +139,13 @@ class Tracker:
         tags: Mapping[str, str],
         dataset: DatasetInfo,
         run_id: str | None = None,
+        stage: Stage = "trial",
     ) -> str:
         """A child run; with `run_id` that run goes on, or a new one if it was deleted."""
         study = self._studies[parent_id]
         every = {
             "mlflow.parentRunId": parent_id,
-            "stage": "trial",
+            "stage": stage,
             "study": study.name,
             "trial": str(number),
             **tags,
@@ -226,19 +229,39 @@ class Tracker:
             self._client.set_terminated(parent_id, STATUS[state])
 
     @_tracking_errors()
+    def describe_study(
+        self,
+        parent_id: str,
+        *,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, bytes],
+    ) -> None:
+        """Writes on a study's run what came of it; what was written before is replaced."""
+        self._client.log_batch(
+            parent_id, metrics=entities.metrics(metrics, 0), tags=entities.tags(tags)
+        )
+        self._send(parent_id, artifacts)
+
+    @_tracking_errors()
     def unfinished_trials(self, parent_id: str) -> dict[int, str]:
-        """Trial number -> run id of the children that no one has closed, as after a crash."""
-        experiment_id = self._studies[parent_id].experiment_id
-        query = f"tags.mlflow.parentRunId = '{parent_id}' and attributes.status = 'RUNNING'"
-        found: dict[int, str] = {}
-        token: str | None = None
-        while True:
-            page = self._client.search_runs([experiment_id], query, page_token=token)
-            newest_first = {int(run.data.tags["trial"]): run.info.run_id for run in page}
-            found = newest_first | found
-            token = page.token
-            if not token:
-                return found
+        """Trial number -> run id of the trials that no one has closed, as after a crash."""
+        newest_first = self._left_open(parent_id, "trial")
+        return {int(run.data.tags["trial"]): run.info.run_id for run in reversed(newest_first)}
+
+    @_tracking_errors()
+    def close_finalists(self, parent_id: str) -> None:
+        """Closes the runs of finalists that were being written at a crash."""
+        for run in self._left_open(parent_id, "finalist"):
+            state: State = "interrupted"
+            self._client.set_tag(run.info.run_id, "state", state)
+            self._client.set_terminated(run.info.run_id, STATUS[state])
+
+    @_tracking_errors()
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The tags of a run; none if it was deleted."""
+        run = self._existing(run_id)
+        return dict(run.data.tags) if run else {}
 
     @_tracking_errors()
     def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
@@ -258,6 +281,22 @@ class Tracker:
             )
         destination.mkdir(parents=True, exist_ok=True)
         return Path(self._client.download_artifacts(run_id, artifact_path, str(destination)))
+
+    def _left_open(self, parent_id: str, stage: Stage) -> "list[Run]":
+        """The children of a study that no one has closed, newest first."""
+        query = (
+            f"tags.mlflow.parentRunId = '{parent_id}' and tags.stage = '{stage}'"
+            " and attributes.status = 'RUNNING'"
+        )
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            experiment_id = self._studies[parent_id].experiment_id
+            page = self._client.search_runs([experiment_id], query, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def _experiment(self, task: str, goal_metric: str | None) -> str:
         """The experiment of a task; one that was deleted comes back, as its study goes on too."""

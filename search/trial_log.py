@@ -39,6 +39,7 @@ class MlflowTrialLog:
         self._down = False
         self.seconds = 0.0
         self._left_open = self._attempt(lambda: tracker.unfinished_trials(parent_id)) or {}
+        self._attempt(lambda: tracker.close_finalists(parent_id))
 
     def begin(self, number: int, record: Record) -> str:
         config = record.parsed_config()
@@ -70,13 +71,7 @@ class MlflowTrialLog:
 
         def close() -> bool:
             self._tracker.log_epochs(record.run_id, record.rows)
-            self._tracker.close_trial(
-                record.run_id,
-                state=record.state,
-                metrics=end_metrics(record),
-                tags=end_tags(record),
-                artifacts={**written(record), **artifacts},
-            )
+            self._close(record.run_id, record, artifacts)
             return True
 
         return bool(self._attempt(close))
@@ -85,6 +80,54 @@ class MlflowTrialLog:
         """Draws the search's own curve on the parent run."""
         self._attempt(
             lambda: self._tracker.log_study(self._parent_id, {"best_so_far": score}, n_finished)
+        )
+
+    def finalist(
+        self,
+        name: str,
+        number: int,
+        draw: int,
+        record: Record,
+        artifacts: Mapping[str, bytes],
+    ) -> str:
+        """Writes a retraining that has ended; returns its run's id, empty if that failed."""
+
+        def write() -> str:
+            run_id = self._tracker.open_trial(
+                self._parent_id,
+                name=name,
+                number=number,
+                parameters=record.parsed_config().parameters(),
+                tags={**self._tags, "seed": str(record.seed), "draw": str(draw)},
+                dataset=self._dataset,
+                stage="finalist",
+            )
+            self._tracker.log_epochs(run_id, record.rows)
+            self._close(run_id, record, artifacts)
+            return run_id
+
+        return self._attempt(write) or ""
+
+    def describe(
+        self,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, bytes],
+    ) -> None:
+        """Writes on the parent run what came of the study."""
+        self._attempt(
+            lambda: self._tracker.describe_study(
+                self._parent_id, metrics=metrics, tags=tags, artifacts=artifacts
+            )
+        )
+
+    def _close(self, run_id: str, record: Record, artifacts: Mapping[str, bytes]) -> None:
+        self._tracker.close_trial(
+            run_id,
+            state=record.state,
+            metrics=end_metrics(record),
+            tags=end_tags(record),
+            artifacts={**written(record), **artifacts},
         )
 
     def _attempt(self, call: Callable[[], T]) -> T | None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import optuna
 from optuna.trial import TrialState
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +16,15 @@ from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.active import Active
 from search.coordinator import Coordinator
+from search.finalist_training import FinalistTraining
+from search.finalists import SHARE, Attempt, n_draws
 from search.settings import Settings
+from search.standings import verdict_lines
 from search.study import Record, best_first, epoch_text
 from search.study import rungs as rungs_of
 from search.trial_log import trial_name
 from spaces.config import Training
+from spaces.presets import PRESETS
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"completed": "green", "pruned": "dim", "failed": "red"}
@@ -50,24 +54,45 @@ class SearchView:
     def ended(self, number: int, record: Record) -> None:
         self._console.print(ended_line(number, record, self._metric), soft_wrap=True)
 
+    def update_finalists(self, training: FinalistTraining) -> None:
+        if self._live:
+            rows = [self._row(attempt.name, attempt) for attempt in training.active]
+            panel = self._table(rows, [finalists_status(training)])
+            self._live.update(panel, refresh=True)
+
+    def retrained(self, attempt: Attempt) -> None:
+        self._console.print(retrained_line(attempt, self._metric), soft_wrap=True)
+
+    def gave_up(self, attempt: Attempt, message: str) -> None:
+        line = f"finalist {attempt.name} crashed: {message}; the same command tries it again."
+        self._console.print(Text(line, style="yellow"), soft_wrap=True)
+
+    def dropped(self, number: int) -> None:
+        line = f"finalist {trial_name(number)} is out of the running: it is trained no further."
+        self._console.print(Text(line, style="dim"), soft_wrap=True)
+
     def _panel(self, coordinator: Coordinator) -> Group:
+        active = coordinator.active.values()
+        rows = [self._row(trial_name(each.number), each) for each in active]
+        return self._table(rows, status(coordinator))
+
+    def _table(self, rows: Sequence[tuple[str, ...]], below: Sequence[Text]) -> Group:
         table = Table(box=None, padding=(0, 1), header_style="dim", expand=False)
         table.add_column("trial", no_wrap=True)
         table.add_column("config", no_wrap=True, max_width=28)
         table.add_column("epoch", no_wrap=True, justify="right")
         table.add_column(self._metric.removeprefix("val_"), no_wrap=True, justify="right")
         table.add_column("so far", no_wrap=True)
-        for active in coordinator.active.values():
-            table.add_row(*self._row(active))
-        return Group(Text(), table, Text(), *status(coordinator))
+        for row in rows:
+            table.add_row(*row)
+        return Group(Text(), table, Text(), *below)
 
-    def _row(self, active: Active) -> tuple[str, ...]:
+    def _row(self, name: str, active: Active | Attempt) -> tuple[str, ...]:
         record = active.record
         scores = [row[self._metric] for row in record.rows]
         epoch = f"{epoch_text(record.epoch)}/{active.config.training.epochs}"
         doing = epoch if active.training else "saving"
         best = f"{record.best[self._metric]:.4f}" if record.best else ""
-        name = trial_name(active.number)
         return name, active.config.title(), doing, best, sparkline(scores[-_SPARK_WIDTH:])
 
 
@@ -86,6 +111,16 @@ def ended_line(number: int, record: Record, metric: str) -> Text:
     return line
 
 
+def retrained_line(attempt: Attempt, metric: str) -> Text:
+    record = attempt.record
+    score = "failed" if record.cause else f"{record.best[metric]:.4f}"
+    line = Text(f"finalist {attempt.name}  {score} at epoch {epoch_text(record.epoch):<4}")
+    line.append(f" {attempt.config.title()}")
+    if record.cause:
+        line.append(f": {record.note}", style="dim")
+    return line
+
+
 def beginning(
     task: Task,
     data: SearchData,
@@ -99,7 +134,7 @@ def beginning(
     trials = study.get_trials(deepcopy=False)
     finished = sum(trial.state.is_finished() for trial in trials)
     left = sum(trial.state == TrialState.RUNNING for trial in trials)
-    waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     rungs = rungs_of(task.first_rung, training.epochs)[:-1]
     judged = f", judged at {', '.join(epoch_text(rung) for rung in rungs)}" if rungs else ""
     at_most = (
@@ -115,27 +150,58 @@ def beginning(
         f" {n_of(settings.workers, 'worker')}, {settings.precision}{at_most}."
     )
     lines = [goal, plan]
+    if settings.finalists:
+        lines.append(_finalists_planned(task, settings))
     if not fresh:
         lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
     elif waiting:
-        lines.append(f"It begins with {n_of(waiting, 'preset')}.")
+        n_presets = sum(trial.user_attrs["preset"] in PRESETS for trial in waiting)
+        others = n_of(len(waiting) - n_presets, "config") + f" of {settings.warm_start}, "
+        first = others if len(waiting) > n_presets else ""
+        lines.append(f"It begins with {first}{n_of(n_presets, 'preset')}.")
     return lines
 
 
-def ending(coordinator: Coordinator, log_seconds: float) -> list[Text | str]:
-    """What came of it, what the time went into, and what to do next."""
+def _finalists_planned(task: Task, settings: Settings) -> str:
+    drawn = n_of(n_draws(task, settings), "fold" if task.folds else "fresh seed")
+    share = f"; {SHARE:.0%} of the time is kept for that" if settings.budget_seconds else ""
+    best = n_of(settings.finalists, "config")
+    return f"The best {best} and the best preset are then trained again on {drawn}{share}."
+
+
+def ending(
+    coordinator: Coordinator,
+    log_seconds: float,
+    *,
+    finalists: Sequence[RenderableType] = (),
+    n_retrainings_left: int = 0,
+) -> list[RenderableType]:
+    """What came of it, what the time went into, and what to do next.
+
+    Args:
+        finalists: The verdict on them.
+    """
     task = coordinator.task.name
     seconds = max(coordinator.elapsed, 1e-9)
     what = "Stopped" if coordinator.stopped else "Done"
     time_spent = coordinator.spent.text(seconds * coordinator.n_workers)
-    lines: list[Text | str] = [
+    lines: list[RenderableType] = [
         f"{what} after {_clock_text(seconds)}: {_counts(coordinator)}.",
         f"{time_spent}. Logging took {log_seconds / seconds:.1%} of the coordinator's.",
         best_line(coordinator.book.best, coordinator.task.goal.metric),
+        *finalists,
     ]
-    if coordinator.n_unfinished:
-        left = n_of(coordinator.n_unfinished, "trial")
-        lines.append(f"{left} unfinished: the same command goes on with what is left.")
+    left = [
+        n_of(count, noun)
+        for count, noun in (
+            (coordinator.n_unfinished, "trial"),
+            (n_retrainings_left, "retraining"),
+        )
+        if count
+    ]
+    if left:
+        what = " and ".join(left)
+        lines.append(f"{what} unfinished: the same command goes on with what is left.")
     if coordinator.book.best is not None:
         lines.append(f"Next: hpsearch leaderboard {task}, hpsearch export {task}, hpsearch ui")
     return lines
@@ -154,13 +220,30 @@ def status(coordinator: Coordinator) -> list[Text]:
     ]
 
 
+def finalists_status(training: FinalistTraining) -> Text:
+    """How far the finalists are."""
+    busy = sum(attempt.job is not None for attempt in training.active)
+    dropped = f", {n_of(len(training.out), 'config')} dropped" if training.out else ""
+    return Text(
+        f"finalists: {n_of(training.n_trained, 'retraining')} done, {training.n_open} left"
+        f"{dropped}, {_clock_text(training.elapsed)},"
+        f" {min(busy, training.n_workers)}/{training.n_workers} busy",
+        style="dim",
+    )
+
+
 def already_complete(study: optuna.Study) -> str:
     """What to say where a search has nothing to do."""
     finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     best = best_line(
         next(iter(best_first(study, ("completed",))), None), study.user_attrs["metric"]
     )
-    return f"{n_of(finished, 'trial')} finished already; ask for more with --trials.\n{best.plain}"
+    lines = [
+        f"{n_of(finished, 'trial')} finished already; ask for more with --trials.",
+        best.plain,
+        *verdict_lines(study),
+    ]
+    return "\n".join(lines)
 
 
 def best_line(best: tuple[int, Record] | None, metric: str) -> Text:
@@ -206,7 +289,8 @@ def _end_time(coordinator: Coordinator) -> str:
     if left is None:
         return ""
     end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left)
-    return f", ends about {end:%H:%M}"
+    what = "trials end" if coordinator.settings.finalists else "ends"
+    return f", {what} about {end:%H:%M}"
 
 
 def _clock_text(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipelines.segment import SegmentResult
+
 
 @dataclass
 class WorkerTime:
@@ -18,6 +20,13 @@ class WorkerTime:
     building: float = 0.0
     training: float = 0.0
     idle: float = 0.0
+
+    def add(self, result: SegmentResult, *, elapsed: float, n_workers: int) -> None:
+        """Takes in a segment that came back so many seconds after the command."""
+        if not self.training:
+            self.starting = (elapsed - result.total_seconds) * n_workers
+        self.training += result.train_seconds
+        self.building += result.build_seconds
 
     def text(self, total: float) -> str:
         """Shares of `total`; what is left are checkpoints, artifacts and the way to and fro."""

@@ -12,7 +12,7 @@ from spaces.space import Space
 SPACE = Space(
     task="churn",
     domains={
-        "embedding": Choice(0, 4, 8, 16, about=(
+        "embedding": Choice(0, 8, 16, 32, 64, about=(
             "Units that each column gets to itself before the layers: with them an age or a "
             "number of products can count differently in its middle than at its ends."
         )),

@@ -22,7 +22,7 @@ SPACE = Space(
             "Number of convolution blocks: each further one sees a larger part of the image and "
             "builds shapes out of the patterns found before it."
         )),
-        "filters_1": Int(8, 128, log=True, about=(
+        "filters_1": Int(8, 64, log=True, about=(
             "Patterns that the first block looks for, such as edges and textures: more tell finer "
             "differences apart and take more time."
         )),

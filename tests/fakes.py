@@ -38,7 +38,7 @@ Fault = Literal["lost", "memory", "hang", "session"] | Exception | SegmentFailur
 ends; the worker has forgotten the session; it raises; it returns the failure."""
 
 
-def _no_data(_: Path | None) -> NoReturn:
+def _no_data(*_: object) -> NoReturn:
     raise AssertionError("the coordinator must not load data")
 
 

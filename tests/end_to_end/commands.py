@@ -13,6 +13,10 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from search import verdict
+from search.settings import Settings
+from search.study import find_study
+
 TIMEOUT_SECONDS = 400
 
 
@@ -49,6 +53,16 @@ def leaderboard(folder: Path, task: str) -> list[dict[str, Any]]:
     text = run(folder, "leaderboard", task, "--format", "json", "--top", "1000")
     rows: list[dict[str, Any]] = json.loads(text)
     return rows
+
+
+def retrainings(folder: Path, task: str) -> list[dict[str, Any]]:
+    """Those of the finalists, without what depends on the machine's speed or on MLflow."""
+    study = find_study(Settings(runs_dir=folder / "mlruns"), task, None)
+    found = [dict(vars(each)) for each in verdict.retrainings(study)]
+    measured = ("train_seconds", "run_id", "best")
+    scores = [each["best"][study.user_attrs["metric"]] for each in found]
+    kept = [{k: v for k, v in each.items() if k not in measured} for each in found]
+    return [{**each, "score": score} for each, score in zip(kept, scores, strict=True)]
 
 
 def client(folder: Path) -> MlflowClient:

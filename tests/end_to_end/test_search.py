@@ -27,7 +27,7 @@ numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
 """
 # In float32, as the exported model computes: a rounding could turn a prediction over.
 DIGITS = (
-    *("search", "digits", "--trials", "6", "--epochs", "9"),
+    *("search", "digits", "--trials", "6", "--epochs", "9", "--finalists", "0"),
     *("--precision", "float32", "--set", "family=cnn"),
 )
 
@@ -124,7 +124,8 @@ def test_the_same_command_again_trains_nothing(digits: Searched) -> None:
 
 def test_a_changed_space_is_a_new_study(digits: Searched) -> None:
     changed = ("search", "digits", "--trials", "1", "--epochs", "2", "--set", "family=mlp")
-    assert commands.finished_count(commands.run(digits.folder, *changed)) == 1
+    output = commands.run(digits.folder, *changed, "--finalists", "0")
+    assert commands.finished_count(output) == 1
     settings = Settings(runs_dir=digits.folder / "mlruns")
     assert len(find_study(settings, "digits", None).get_trials()) == 1
 
@@ -147,9 +148,8 @@ def test_the_exported_model_scores_on_raw_pixels_what_the_leaderboard_says(
     best = digits.best
     assert accuracy == pytest.approx(best.data.metrics["best_val_accuracy"], abs=1e-6)
     assert {path.name for path in exported.iterdir()} == {
-        "config.yaml",
-        "model.keras",
-        "scores.json",
+        *("MODEL_CARD.md", "config.yaml", "configs.csv", "model.keras"),
+        *("requirements.txt", "scores.json", "train.py"),
     }
 
 
@@ -171,14 +171,17 @@ def test_one_worker_and_one_seed_give_one_study(tmp_path: Path) -> None:
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        commands.run(folder, "search", "iris", "--trials", "5", "--epochs", "9", "--workers", "1")
+        few = ("--trials", "5", "--epochs", "9", "--workers", "1", "--seeds", "2")
+        commands.run(folder, "search", "iris", *few)
         rows = commands.leaderboard(folder, "iris")
         boards.append([{k: v for k, v in row.items() if "seconds" not in k} for row in rows])
+        boards[-1] += commands.retrainings(folder, "iris")
     assert boards[0] == boards[1]
 
 
 def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    search = ("search", "digits", "--trials", "5", "--epochs", "30", "--set", "batch_size=16..20")
+    few = ("--trials", "5", "--epochs", "30", "--seeds", "1")
+    search = ("search", "digits", *few, "--set", "batch_size=16..20")
     output = _signalled(tmp_path, signal.SIGINT, *search)
     assert "unfinished" in output
     unfinished = {
@@ -201,7 +204,8 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_killed_search_leaves_no_zombies(tmp_path: Path) -> None:
-    search = ("search", "digits", "--trials", "4", "--epochs", "20", "--set", "batch_size=16..20")
+    few = ("--trials", "4", "--epochs", "20", "--finalists", "0")
+    search = ("search", "digits", *few, "--set", "batch_size=16..20")
     _signalled(tmp_path, signal.SIGKILL, *search)
     assert commands.finished_count(commands.run(tmp_path, *search)) == 4
     assert set(commands.trials(tmp_path, "digits")) == set(range(4))
@@ -214,7 +218,7 @@ def test_a_slice_of_the_real_data_is_searched_logged_and_exported(
 ) -> None:
     data = tmp_path / "data"
     _slice(task, data / task)
-    few = ("--trials", "4", "--epochs", "2", "--data-dir", str(data))
+    few = ("--trials", "4", "--epochs", "2", "--finalists", "1", "--data-dir", str(data))
     output = commands.run(tmp_path, "search", task, *few)
     assert commands.finished_count(output) == 4
     commands.run(tmp_path, "export", task, "--data-dir", str(data))

@@ -119,3 +119,64 @@ def test_the_report_lists_the_classes_in_their_order() -> None:
 
 def test_the_tasks_ask_for_metrics_that_exist() -> None:
     assert {name for task in TASKS.values() for name in task.metrics} <= set(scoring.METRICS)
+
+
+def test_macro_f1_is_that_of_scikit_learn_also_where_a_class_is_never_given() -> None:
+    never = SOFTMAX.copy()
+    never[:, 3] = 0.0
+    for outputs in (SOFTMAX, never):
+        expected = sk.f1_score(
+            LABELS_4, outputs.argmax(axis=1), average="macro", zero_division=0.0
+        )
+        assert scoring.METRICS["macro_f1"](LABELS_4, outputs) == pytest.approx(expected)
+    expected = sk.f1_score(LABELS_2, POSITIVE > 0.5, average="macro")
+    assert scoring.METRICS["macro_f1"](LABELS_2, SIGMOID) == pytest.approx(expected)
+
+
+def test_areas_are_those_of_scikit_learn_where_probabilities_repeat() -> None:
+    rounded = np.round(SIGMOID, 1)
+    scored = scoring.score(LABELS_2, rounded, ("auc", "pr_auc"))
+    assert scored == pytest.approx(
+        {
+            "auc": sk.roc_auc_score(LABELS_2, rounded[:, 0]),
+            "pr_auc": sk.average_precision_score(LABELS_2, rounded[:, 0]),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("confidences", "right", "error"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0], 0.15),  # one bin: 3 of 4 right at 0.9
+        ([1.0, 1.0, 0.6, 0.6], [1, 1, 1, 0], 0.05),  # half of the rows in a bin that is 0.1 off
+        ([0.66, 0.67], [1, 0], 0.505),  # the border of bins at 2/3 lies between them
+        ([1.0, 1.0], [1, 1], 0.0),
+    ],
+)
+def test_the_calibration_error_is_the_weighted_distance_of_the_bins(
+    confidences: list[float], right: list[int], error: float
+) -> None:
+    chosen = np.array(confidences, np.float32)
+    labels = np.array(right, np.int64)
+    of_two = np.stack([1 - chosen, chosen], axis=1)
+    for outputs in (chosen[:, None], of_two):
+        found = scoring.METRICS["calibration_error"](labels, outputs)
+        assert found == pytest.approx(error, abs=1e-6)
+
+
+def test_the_lift_compares_the_likeliest_tenth_with_all() -> None:
+    labels = np.array([1, 1, 0, 0, 0] * 8, np.int64)  # 40 %
+    outputs = np.linspace(1, 0, 40, dtype=np.float32)[:, None]
+    assert scoring.METRICS["lift"](labels, outputs) == pytest.approx((2 / 4) / 0.4)
+    assert scoring.METRICS["lift"](labels, 1 - outputs) == pytest.approx((1 / 4) / 0.4)
+
+
+def test_no_threshold_is_better_than_the_best_one() -> None:
+    best = scoring.best_threshold(LABELS_2, SIGMOID)
+    expected = max(sk.f1_score(LABELS_2, value <= POSITIVE) for value in POSITIVE)
+    assert scoring.f1_at(best, LABELS_2, SIGMOID) == pytest.approx(expected)
+    assert expected > sk.f1_score(LABELS_2, POSITIVE > 0.5)
+
+
+def test_a_threshold_of_f1_that_nobody_reaches_gives_zero() -> None:
+    assert scoring.f1_at(2.0, LABELS_2, SIGMOID) == 0.0

@@ -45,6 +45,8 @@ def test_no_time_at_all_is_refused(text: str) -> None:
         ({"workers": 0}, "--workers must be at least 1, got 0."),
         ({"seed": -1}, "--seed must be at least 0, got -1."),
         ({"epochs": 0}, "--epochs must be at least 1, got 0."),
+        ({"finalists": -1}, "--finalists must be at least 0, got -1."),
+        ({"draws": 0}, "--seeds must be at least 1, got 0."),
         ({"timeout_seconds": 0.0}, "--timeout must be longer than 0, got 0s."),
     ],
 )

@@ -20,6 +20,7 @@ from search.study import State
 from search.tracking import (
     STATUS,
     DatasetInfo,
+    Stage,
     Tracker,
     TrackingError,
     ui_command,
@@ -77,7 +78,13 @@ def open_study(tracker: Tracker, name: str, **changes: Any) -> str:
     return tracker.open_study("digits", name, **(given | changes))
 
 
-def open_trial(tracker: Tracker, parent: str, number: int = 0, run_id: str | None = None) -> str:
+def open_trial(
+    tracker: Tracker,
+    parent: str,
+    number: int = 0,
+    run_id: str | None = None,
+    stage: Stage = "trial",
+) -> str:
     return tracker.open_trial(
         parent,
         name=f"t{number:03d} cnn",
@@ -86,6 +93,7 @@ def open_trial(tracker: Tracker, parent: str, number: int = 0, run_id: str | Non
         tags={"seed": "7"},
         dataset=DATASET,
         run_id=run_id,
+        stage=stage,
     )
 
 
@@ -369,6 +377,45 @@ def test_unfinished_trials_are_those_that_no_one_closed(tracker: Tracker, study_
     open_trial(tracker, open_study(tracker, "a neighbour"), 9)
 
     assert tracker.unfinished_trials(study_id) == {0: runs[0], 3: runs[3]}
+
+
+def test_finalists_are_children_of_another_stage(
+    tracker: Tracker, client: MlflowClient, study_id: str
+) -> None:
+    trial = open_trial(tracker, study_id, 3)
+    open_, closed = (open_trial(tracker, study_id, 3, stage="finalist") for _ in range(2))
+    close(tracker, closed, "completed")
+    assert client.get_run(open_).data.tags["stage"] == "finalist"
+    assert client.get_run(open_).data.tags["trial"] == "3"
+    assert tracker.unfinished_trials(study_id) == {3: trial}
+
+    tracker.close_finalists(study_id)
+    runs = [client.get_run(run_id) for run_id in (open_, closed, trial)]
+    assert [run.info.status for run in runs] == ["KILLED", "FINISHED", "RUNNING"]
+    states = ["interrupted", "completed", "running"]
+    assert [run.data.tags["state"] for run in runs] == states
+
+
+def test_what_came_of_a_study_can_be_written_again(
+    tracker: Tracker, client: MlflowClient, study_id: str, tmp_path: Path
+) -> None:
+    for mean, winner in ((0.9, "t001"), (0.8, "t002")):
+        tracker.describe_study(
+            study_id,
+            metrics={"finalist_mean_val_accuracy": mean},
+            tags={"winner": winner},
+            artifacts={"finalists.csv": winner.encode()},
+        )
+    run = client.get_run(study_id)
+    assert run.data.metrics["finalist_mean_val_accuracy"] == 0.8
+    assert run.data.tags["winner"] == "t002"
+    assert tracker.download(study_id, "finalists.csv", tmp_path).read_bytes() == b"t002"
+    assert run.info.status == "RUNNING"
+
+
+def test_the_tags_of_a_run_and_of_none(tracker: Tracker, study_id: str) -> None:
+    assert tracker.tags(study_id)["stage"] == "study"
+    assert tracker.tags("0" * 32) == {}
 
 
 def test_a_single_training_has_no_parent(tracker: Tracker, client: MlflowClient) -> None:

@@ -57,9 +57,12 @@ class FakeTracker:
         self._note("unfinished_trials", parent_id=parent_id)
         return self._left_open
 
+    def close_finalists(self, parent_id: str) -> None:
+        self._note("close_finalists", parent_id=parent_id)
+
     def open_trial(self, parent_id: str, **given: Any) -> str:
         self._note("open_trial", parent_id=parent_id, **given)
-        return str(given["run_id"] or "new")
+        return str(given.get("run_id") or "new")
 
     def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]]) -> None:
         self._note("log_epochs", run_id=run_id, rows=list(rows))
@@ -69,6 +72,9 @@ class FakeTracker:
 
     def log_study(self, parent_id: str, metrics: Mapping[str, float], step: int) -> None:
         self._note("log_study", parent_id=parent_id, metrics=metrics, step=step)
+
+    def describe_study(self, parent_id: str, **given: Any) -> None:
+        self._note("describe_study", parent_id=parent_id, **given)
 
     def last(self, name: str) -> dict[str, Any]:
         return [given for called, given in self.calls if called == name][-1]
@@ -211,6 +217,53 @@ def test_after_the_first_failure_mlflow_is_left_alone_with_one_warning(method: s
     assert len(tracker.calls) == n_calls
     (warning,) = warnings
     assert warning.startswith("MLflow: no answer. The search goes on without MLflow")
+
+
+def test_a_finalist_is_written_as_a_whole_under_its_trials_number() -> None:
+    tracker = FakeTracker()
+    log = log_to(tracker)
+    assert log.finalist("t017 seed 1", 17, 0, RECORD, {"model.keras": b"model"}) == "new"
+    opened = tracker.last("open_trial")
+    assert (opened["name"], opened["number"], opened["stage"]) == ("t017 seed 1", 17, "finalist")
+    assert opened["tags"] == {
+        "precision": "float32",
+        "git_commit": "abc",
+        "seed": "11",
+        "draw": "0",
+    }
+    assert opened["parameters"] == CONFIG.parameters()
+    assert tracker.last("log_epochs") == {"run_id": "new", "rows": ROWS}
+    closed = tracker.last("close_trial")
+    assert (closed["run_id"], closed["state"]) == ("new", "completed")
+    assert closed["metrics"]["best_val_accuracy"] == 0.7
+    names = {"config.yaml", "model_summary.txt", "history.csv", "model.keras"}
+    assert set(closed["artifacts"]) == names
+
+
+@pytest.mark.parametrize("method", ["open_trial", "log_epochs", "close_trial"])
+def test_a_finalist_that_cannot_be_written_whole_has_no_run(method: str) -> None:
+    tracker, warnings = FakeTracker(), list[str]()
+    log = log_to(tracker, warnings)
+    tracker.failing = {method}
+    assert log.finalist("t017 seed 1", 17, 0, RECORD, {}) == ""
+    assert len(warnings) == 1
+
+
+def test_the_verdict_goes_to_the_parent() -> None:
+    tracker = FakeTracker()
+    log_to(tracker).describe({"a": 1.0}, {"winner": "t001"}, {"finalists.csv": b"rank"})
+    assert tracker.last("describe_study") == {
+        "parent_id": "parent",
+        "metrics": {"a": 1.0},
+        "tags": {"winner": "t001"},
+        "artifacts": {"finalists.csv": b"rank"},
+    }
+
+
+def test_runs_of_finalists_that_a_crash_left_open_are_closed_at_the_start() -> None:
+    tracker = FakeTracker()
+    log_to(tracker)
+    assert tracker.last("close_finalists") == {"parent_id": "parent"}
 
 
 def test_mlflow_that_fails_at_the_start_is_a_warning_too() -> None:

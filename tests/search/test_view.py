@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -15,18 +16,23 @@ from rich.text import Text
 from pipelines.splits import SearchData
 from pipelines.tasks import TASKS
 from search.coordinator import Coordinator
+from search.finalist_training import FinalistTraining
 from search.settings import Settings
-from search.study import Record
+from search.study import Record, tell, write
+from search.verdict import Retraining, store
 from search.view import (
     SearchView,
+    already_complete,
     beginning,
     best_line,
     ended_line,
     ending,
+    finalists_status,
     seconds_left,
     sparkline,
     status,
 )
+from search.worker_time import WorkerTime
 from spaces.config import Config, Training
 from spaces.presets import PRESETS
 from tests.fakes import (
@@ -260,8 +266,8 @@ def data() -> SearchData:
 
 def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
     study = new_study()
-    study.enqueue_trial({})
-    study.enqueue_trial({})
+    for origin in ("mnist t004", "fashion_dense_128", "fashion_cnn_he"):
+        study.enqueue_trial({}, user_attrs={"preset": origin})
     plain = Settings(**{"workers": 2, **settings})
     found = TASKS[task]
     lines = beginning(found, data(), study, plain, Training(epochs=epochs), fresh=fresh)
@@ -269,16 +275,43 @@ def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
 
 
 def test_the_beginning_says_what_is_about_to_happen() -> None:
-    text = begun("fashion", 15, fresh=True, budget_seconds=1800.0, trials=40)
+    text = begun(
+        "fashion", 15, fresh=True, budget_seconds=1800.0, trials=40, warm_start="mnist"
+    )
     assert "Fashion-MNIST: 1,200 rows to train on" in text
     assert "up to 40 trials of at most 15 epochs, judged at 2, 4, 8;" in text
     assert "2 workers, float32, 30:00 at most" in text
-    assert "It begins with 2 presets." in text
+    assert "It begins with 1 config of mnist, 2 presets." in text
 
 
 def test_the_beginning_says_that_it_goes_on() -> None:
     text = begun("digits", 9, fresh=False)
     assert "It goes on: 0 trials finished, 0 taken up again." in text
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "said"),
+    [
+        (
+            "fashion",
+            {},
+            "The best 5 configs and the best preset are then trained again on 3 fresh seeds.",
+        ),
+        (
+            "churn",
+            {"finalists": 1, "budget_seconds": 60.0},
+            (
+                "The best 1 config and the best preset are then trained again on 10 folds;"
+                " 25% of the time is kept for that."
+            ),
+        ),
+    ],
+)
+def test_the_beginning_says_who_is_trained_again(
+    task: str, settings: dict[str, Any], said: str
+) -> None:
+    assert said in begun(task, 9, fresh=True, **settings)
+    assert "trained again" not in begun(task, 9, fresh=True, finalists=0)
 
 
 def test_a_search_of_one_epoch_is_judged_nowhere() -> None:
@@ -306,6 +339,78 @@ def test_the_ending_of_a_stopped_search_says_how_to_go_on(
     assert lines[0].startswith("Stopped after ")
     assert "2 trials unfinished: the same command goes on with what is left." in lines
     assert not any("export" in line for line in lines)
+
+
+def test_the_ending_has_the_verdict_and_counts_what_is_left(
+    searched: Callable[..., Coordinator],
+) -> None:
+    lines = ending(searched(), 0.0, finalists=["t001 is the best."], n_retrainings_left=1)
+    assert lines[3:5] == [
+        "t001 is the best.",
+        "1 retraining unfinished: the same command goes on with what is left.",
+    ]
+    lines = ending(searched(stop_at=3), 0.0, n_retrainings_left=4)
+    assert any(str(line).startswith("2 trials and 4 retrainings unfinished:") for line in lines)
+
+
+def test_a_finished_study_shows_its_verdict() -> None:
+    study = new_study()
+    trial = study.ask()
+    best = {"epoch": 3.0, METRIC: 0.9}
+    record = a_record(state="completed", best=best)
+    write(study, trial, record)
+    tell(study, trial, record)
+    assert already_complete(study).splitlines()[0].startswith("1 trial finished already;")
+    assert len(already_complete(study).splitlines()) == 2
+    store(study, Retraining(0, 0, 7, best, 3.0, 1.0))
+    assert "t000 is the only finalist" in already_complete(study)
+
+
+def finalists(view: SearchView, study: optuna.Study, engine: FakeEngine) -> FinalistTraining:
+    log: Any = SimpleNamespace(finalist=lambda *_: "")
+    return FinalistTraining(
+        TASK,
+        study,
+        engine,
+        Settings(),
+        data_digest="abc",
+        log=log,
+        view=view,
+        spent=WorkerTime(),
+        stopped=lambda: False,
+        started=0.0,
+        clock=FakeClock(),
+    )
+
+
+def test_finalists_are_shown_live_and_a_line_each(searched: Callable[..., Coordinator]) -> None:
+    study = searched().book._study
+    console = Seen(terminal=True)
+    view = SearchView(console, METRIC)
+    training = finalists(view, study, FakeEngine(flat(dict.fromkeys(range(4), 0.9)), n_workers=2))
+    assert finalists_status(training).plain.startswith("finalists: 0 retrainings done, ")
+    with view.live():
+        training.run()
+    text = console.text.getvalue()
+    assert "finalist t000 seed 3  0.9000 at epoch 9" in text
+    assert "t000 seed 1" in text
+    assert "/9" in text
+    done = finalists_status(training).plain
+    assert done == f"finalists: {training.n_trained} retrainings done, 0 left, 0:00, 0/2 busy"
+
+
+def test_finalists_that_crash_or_are_dropped_are_a_line(
+    searched: Callable[..., Coordinator],
+) -> None:
+    study = searched().book._study
+    console = Seen()
+    view = SearchView(console, METRIC)
+    with view.live():
+        finalists(view, study, FakeEngine(faults={(0, 0): "lost", (0, 1): "lost"})).run()
+    view.dropped(3)
+    lines = console.lines()
+    assert any("crashed: the worker process died; the same command tries" in x for x in lines)
+    assert "finalist t003 is out of the running: it is trained no further." in lines
 
 
 def test_the_share_of_training_is_of_all_workers(searched: Callable[..., Coordinator]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+from pipelines.segment import SegmentResult
 from search.worker_time import WorkerTime
 
 
@@ -20,3 +21,11 @@ def test_the_shares_are_of_the_whole() -> None:
 
 def test_a_search_that_trained_nothing_was_all_waiting() -> None:
     assert WorkerTime().text(10).startswith("0.0% of the workers' time was training; ")
+
+
+def test_all_workers_wait_for_the_first_segment() -> None:
+    spent = WorkerTime()
+    for elapsed in (12.0, 30.0):
+        result = SegmentResult([], {}, True, None, b"", "", 1, 2.0, 5.0, 8.0)
+        spent.add(result, elapsed=elapsed, n_workers=3)
+    assert spent == WorkerTime(starting=(12 - 8) * 3, building=4, training=10)

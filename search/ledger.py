@@ -1,0 +1,169 @@
+"""The ledger: a line for every time that the sealed test set of a task was opened."""
+
+import contextlib
+import fcntl
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from search.checkpoints import write_whole
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score on the test rows.
+
+    Attributes:
+        values: One a seed.
+        interval: 95 %, of the mean over seeds; None for a single seed.
+        sampling: 95 %, of what other test rows would have given; None where it was not worked out.
+    """
+
+    values: tuple[float, ...]
+    interval: Interval | None = None
+    sampling: Interval | None = None
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def text(self) -> str:
+        """As people read it: 0.9412 ± 0.0011 (5 seeds)."""
+        within = f" ± {(self.interval[1] - self.interval[0]) / 2:.4f}" if self.interval else ""
+        n_seeds = "1 seed" if len(self.values) == 1 else f"{len(self.values)} seeds"
+        return f"{self.mean:.4f}{within} ({n_seeds})"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The test rows were read, be it that their scores came to be known or not.
+
+    Attributes:
+        study: What was scored: a study's winner, or another name for what belongs to no study.
+        number: Of this opening among those for the study, from 1.
+        time: UTC, in ISO 8601.
+        trial: Number of the trial whose config was scored; None for what is no trial.
+        seeds: Those of the trainings that were to be scored.
+        epochs: That each of them took.
+        metric: The score that stands for all others, such as `accuracy`.
+        promised: What validation said of that score.
+        scores: By name, `metric` among them; empty if the scoring never ended.
+        thresholds: Of F1 for two classes, one a scored seed.
+        failed: Why the training of a seed could not be scored.
+        data_digest: Of the rows that the study searched on.
+        test_digest: Of the test rows; empty if the scoring never ended.
+    """
+
+    task: str
+    study: str
+    metric: str
+    data_digest: str
+    number: int = 0
+    time: str = ""
+    trial: int | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    epochs: float = 0.0
+    promised: float | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
+    failed: Mapping[int, str] = field(default_factory=dict)
+    test_digest: str = ""
+    precision: str = ""
+    command: str = ""
+    commit: str = ""
+
+    @property
+    def gap(self) -> float | None:
+        """What the test gave less what validation promised."""
+        if self.promised is None or not self.scores:
+            return None
+        return self.scores[self.metric].mean - self.promised
+
+    def line(self) -> str:
+        """As it stands in the ledger: JSON, with the means and the gap for people."""
+        stored = asdict(self)
+        for name, score in self.scores.items():
+            stored["scores"][name] = {"mean": score.mean, **stored["scores"][name]}
+        return json.dumps({**stored, "gap": self.gap})
+
+
+_PARSER = TypeAdapter(Opening)
+
+
+def openings(runs_dir: Path, task: str, study: str) -> list[Opening]:
+    """All openings for a study, the first one first; also those whose scores never came."""
+    return [opening for opening in _read(_path(runs_dir, task)) if opening.study == study]
+
+
+def latest(runs_dir: Path, task: str, study: str) -> Opening | None:
+    """The last opening for a study that was scored; None if there is none."""
+    scored = [opening for opening in openings(runs_dir, task, study) if opening.scores]
+    return scored[-1] if scored else None
+
+
+def write_opened(runs_dir: Path, opening: Opening) -> Opening:
+    """Writes down that the test set is about to be opened: call it before, never after.
+
+    Returns:
+        The opening with its time and its number.
+    """
+    path = _path(runs_dir, opening.task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _sole_writer(path):
+        known = _read(path)
+        number = 1 + sum(each.study == opening.study for each in known)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        numbered = replace(opening, number=number, time=now)
+        _write(path, [*known, numbered])
+    return numbered
+
+
+def write_scored(runs_dir: Path, opening: Opening) -> None:
+    """Puts the opening, now with its scores, in the place of what `write_opened` wrote."""
+    path = _path(runs_dir, opening.task)
+    key = (opening.study, opening.number)
+    with _sole_writer(path):
+        known = _read(path)
+        _write(path, [opening if (each.study, each.number) == key else each for each in known])
+
+
+def ledger_line(runs_dir: Path, task: str, study: str) -> str:
+    """What the ledger says of a study, without an end of sentence."""
+    found, scored = openings(runs_dir, task, study), latest(runs_dir, task, study)
+    if not found:
+        return "the sealed test set has not been opened for this study"
+    times = "once" if len(found) == 1 else f"{len(found)} times"
+    if scored is None:
+        return f"test set opened {times} for this study, its score never came to be known"
+    score = scored.scores[scored.metric]
+    return f"test {scored.metric} {score.text}, opened {times} for this study"
+
+
+def _path(runs_dir: Path, task: str) -> Path:
+    return runs_dir / "ledger" / f"{task}.jsonl"
+
+
+def _read(path: Path) -> list[Opening]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [_PARSER.validate_json(line) for line in lines]
+
+
+def _write(path: Path, every: list[Opening]) -> None:
+    write_whole(path, "".join(f"{opening.line()}\n" for opening in every).encode())
+
+
+@contextlib.contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    """Waits until no other process writes: it would lose an opening."""
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
