@@ -10,10 +10,11 @@ HPSEARCH := $(VENV)/bin/hpsearch
 # Options of the command line by their names in capitals: make search TRIALS=20 BUDGET=10m
 OPTIONS = $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) \
-	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
+	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(FINALISTS),--finalists $(FINALISTS)) \
+	$(if $(SET),--set $(SET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search train space presets leaderboard export ui bench check format test lock clean
+.PHONY: help setup search train space presets leaderboard export evaluate baselines predict ui bench check format test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,8 +45,17 @@ presets: $(VENV)/ready ## the tutorials' models for TASK
 leaderboard: $(VENV)/ready ## the best trials of TASK
 	@$(HPSEARCH) leaderboard $(TASK)
 
-export: $(VENV)/ready ## the best config and model of TASK, to exports/
-	@$(HPSEARCH) export $(TASK)
+export: $(VENV)/ready ## the winner of TASK as script, model and card, to exports/; TRIAL=17 VERIFY=1
+	@$(HPSEARCH) export $(TASK) $(if $(TRIAL),--trial $(TRIAL)) $(if $(VERIFY),--verify)
+
+evaluate: $(VENV)/ready ## open the sealed test set for the winner of TASK, and count it
+	@$(HPSEARCH) evaluate $(TASK)
+
+predict: $(VENV)/ready ## ask the exported model: TASK=churn FILE=customers.csv
+	@$(HPSEARCH) predict $(TASK) $(FILE)
+
+baselines: $(VENV)/ready ## the tutorials' models of TASK, measured again: docs/results.md
+	@$(HPSEARCH) baselines $(TASK)
 
 ui: $(VENV)/ready ## the MLflow UI on this machine
 	@$(HPSEARCH) ui

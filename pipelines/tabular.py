@@ -148,7 +148,7 @@ def read_churn(path: Path) -> Columns:
     Raises:
         InputError: a column is missing, or a line has an empty or impossible value.
     """
-    lines = _lines(path)
+    lines = csv_lines(path)
     _, header = next(lines, (1, []))
     names = ", ".join(header)[:200] or "none"
     needed = (*CATEGORIES, *NUMBERS, TARGET)
@@ -177,7 +177,7 @@ def read_churn(path: Path) -> Columns:
     return columns
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Lines of a CSV file, with their number in an editor."""
     try:
         # Spreadsheets put a byte order mark in front, which is not part of the first name.

@@ -105,7 +105,7 @@ TASKS = {
         goal=ACCURACY,
         class_names=FASHION_CLASSES,
         metrics=("accuracy",),
-        training=Training(epochs=15, patience=4, final_decay=0.25),
+        training=Training(epochs=20, patience=5, final_decay=0.25),
         first_rung=2,
         load_division=load_fashion,
     ),

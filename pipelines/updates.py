@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
-
 Pair = tuple[tf.Tensor, tf.Variable]
 
 

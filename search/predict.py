@@ -106,11 +106,11 @@ def _read(task: Task, file: Path) -> tuple[Any, list[str]]:
 
 
 def _read_table(task: Task, file: Path) -> Any:  # noqa: ANN401 - pandas
-    from pipelines.tabular import _lines
+    from pipelines.tabular import csv_lines
 
     if file.suffix.lower() in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{task.name} needs a CSV file with a row for each answer, got {file}.")
-    lines = _lines(file)
+    lines = csv_lines(file)
     _, header = next(lines, (1, []))
     rows = []
     for number, cells in lines:

@@ -170,11 +170,13 @@ def _read_scores(folder: Path, study: optuna.Study) -> dict[str, Any]:
 
 
 def _contender(task: Task, scores: Mapping[str, Any], *, verified: bool) -> Contender:
-    metric, mean = task.goal.metric, (scores["finalist"] or {}).get("mean")
-    kind, score = f"mean of retrainings on {'folds' if task.folds else 'fresh seeds'}", mean
-    if mean is None:
-        kind, score = "score of one trial", scores["validation"][f"best_{metric}"]
-    return Contender(task.name, scores["data_digest"], metric, kind, float(score), verified)
+    metric, finalist = task.goal.metric, scores["finalist"]
+    if finalist and finalist["mean"] is not None:
+        kind = f"mean of retrainings on {'folds' if task.folds else 'fresh seeds'}"
+        score = float(finalist["mean"])
+    else:
+        kind, score = "score of one trial", float(scores["validation"][f"best_{metric}"])
+    return Contender(task.name, scores["data_digest"], metric, kind, score, verified)
 
 
 def _champion(client: "MlflowClient", task: Task) -> "ModelVersion | None":

@@ -275,9 +275,7 @@ def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
 
 
 def test_the_beginning_says_what_is_about_to_happen() -> None:
-    text = begun(
-        "fashion", 15, fresh=True, budget_seconds=1800.0, trials=40, warm_start="mnist"
-    )
+    text = begun("fashion", 15, fresh=True, budget_seconds=1800.0, trials=40, warm_start="mnist")
     assert "Fashion-MNIST: 1,200 rows to train on" in text
     assert "up to 40 trials of at most 15 epochs, judged at 2, 4, 8;" in text
     assert "2 workers, float32, 30:00 at most" in text
