@@ -24,7 +24,10 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 MARGIN = 0.003
 """Added to the gap to the best score, whose logarithm the surrogate learns: about the noise."""
-_CNN_ONLY = frozenset({"blocks", "kernel_size", "padding", "pooling", "conv_dropout"})
+_CNN_ONLY = frozenset(
+    {"blocks", "kernel_size", "convolutions", "residual", "padding", "pooling", "conv_dropout"}
+    | {"head"}
+)
 _OPTIMIZER_OWN = frozenset(name for own in OPTIMIZER_DEFAULTS.values() for name in own)
 
 
@@ -115,7 +118,12 @@ def _curve(row: table.Row, worst: float) -> Curve:
 
 
 def _values(space: Space, row: table.Row) -> Values:
-    trial = FixedTrial(cast("dict[str, Any]", row["params"]))
+    """What the row was drawn with; of a name newer than it the first, which adds nothing."""
+    first = {
+        name: domain.stored(domain.values[0] if isinstance(domain, Choice) else domain.low)
+        for name, domain in space.domains.items()
+    }
+    trial = FixedTrial({**first, **cast("dict[str, Any]", row["params"])})
     return {name: domain.suggest(trial, name) for name, domain in space.domains.items()}
 
 

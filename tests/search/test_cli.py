@@ -15,7 +15,10 @@ from search import cli
 from spaces.presets import PRESETS
 from spaces.spaces import SPACES
 
-COMMANDS = ["search", "train", "space", "presets", "leaderboard", "export", "ui"]
+COMMANDS = [
+    *("search", "train", "space", "presets", "leaderboard", "ui"),
+    *("export", "evaluate", "predict", "baselines"),
+]
 CONFIG = PRESETS["mnist_conv_net"].config.to_yaml()
 
 

@@ -221,9 +221,10 @@ def luck(number: int, draw: int) -> float:
         ({}, 2, [1, 2]),
         ({}, 9, [1, 2, 0, 3]),
         ({}, 0, []),
-        ({3: "old", 0: "good"}, 2, [1, 2, 0]),
-        ({2: "good"}, 2, [1, 2]),
-        ({2: "good"}, 0, []),
+        ({3: "mnist_le_net", 0: "mnist_conv_net"}, 2, [1, 2, 0]),
+        ({3: "mnist t004"}, 2, [1, 2]),
+        ({2: "mnist_le_net"}, 2, [1, 2]),
+        ({2: "mnist_le_net"}, 0, []),
     ],
 )
 def test_the_best_trials_and_the_best_preset_are_finalists(
