@@ -48,7 +48,9 @@ def search(
     workers: Workers = None,
     seed: Seed = 0,
     epochs: Epochs = None,
-    presets: Annotated[bool, typer.Option(help="Try the tutorials' models first.")] = True,
+    presets: Annotated[
+        bool, typer.Option(help="Try our starting points and the tutorials' models first.")
+    ] = True,
     warm_start: Annotated[
         str | None,
         typer.Option("--warm-start", metavar="TASK", help="Try the best of another task first."),

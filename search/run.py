@@ -32,8 +32,8 @@ from search.trial_log import MlflowTrialLog, git_commit
 from search.view import SearchView, already_complete, beginning, ending
 from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training
-from spaces.presets import presets_of
 from spaces.space import Space
+from spaces.starts import known_configs
 
 
 def run_search(
@@ -99,9 +99,7 @@ def _search(
         other = studies.find_study(settings, settings.warm_start, None)
         enqueue_from_task(study, space, other)
     if fresh and settings.presets:
-        studies.enqueue_presets(
-            study, space, {preset.name: preset.config for preset in presets_of(task.name)}
-        )
+        studies.enqueue_presets(study, space, known_configs(task.name))
     for line in beginning(task, data, study, settings, training, fresh=fresh):
         console.print(line, soft_wrap=not console.is_terminal)
     view = SearchView(console, task.goal.metric)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -25,6 +25,7 @@ from search.study import rungs as rungs_of
 from search.trial_log import trial_name
 from spaces.config import Training
 from spaces.presets import PRESETS
+from spaces.starts import STARTS
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"completed": "green", "pruned": "dim", "failed": "red"}
@@ -155,11 +156,22 @@ def beginning(
     if not fresh:
         lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
     elif waiting:
-        n_presets = sum(trial.user_attrs["preset"] in PRESETS for trial in waiting)
-        others = n_of(len(waiting) - n_presets, "config") + f" of {settings.warm_start}, "
-        first = others if len(waiting) > n_presets else ""
-        lines.append(f"It begins with {first}{n_of(n_presets, 'preset')}.")
+        lines.append(f"It begins with {_known(waiting, task.name, settings)}.")
     return lines
+
+
+def _known(waiting: Sequence[FrozenTrial], task: str, settings: Settings) -> str:
+    """How many configs of each origin wait to be tried."""
+    names = [trial.user_attrs["preset"] for trial in waiting]
+    n_presets = sum(name in PRESETS for name in names)
+    n_starts = sum(name in STARTS.get(task, {}) for name in names)
+    n_others = len(names) - n_presets - n_starts
+    origins = [
+        f"{n_of(n_others, 'config')} of {settings.warm_start}" if n_others else "",
+        n_of(n_starts, "starting point") if n_starts else "",
+        n_of(n_presets, "preset") if n_presets else "",
+    ]
+    return ", ".join(origin for origin in origins if origin)
 
 
 def _finalists_planned(task: Task, settings: Settings) -> str:

@@ -26,7 +26,7 @@ from pipelines.tasks import Task, find_task
 from search.machine import Machine
 from spaces.config import OPTIMIZER_DEFAULTS, Augmentation, Config
 from spaces.domains import Value
-from spaces.presets import presets_of
+from spaces.starts import known_configs
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
@@ -44,7 +44,7 @@ class Order:
     """What a peer is asked to do: search until its time is up.
 
     Attributes:
-        presets: Try the presets first.
+        presets: Try the starts and presets first.
         project_training: Train by this project's session in place of `model.fit`.
         folder: For whatever the peer writes.
         began: When its process was started, as `time.time()` says.
@@ -67,8 +67,8 @@ class Order:
     def preset_values(self) -> list[dict[str, Value]]:
         """What the peer is to try first, as its flat hyperparameters."""
         space = self.task.space
-        presets = presets_of(self.task_name) if self.presets else []
-        return [space.encode(p.config) for p in presets if space.contains(p.config)]
+        known = known_configs(self.task_name).values() if self.presets else []
+        return [space.encode(config) for config in known if space.contains(config)]
 
     @property
     def events(self) -> Path:

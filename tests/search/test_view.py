@@ -266,7 +266,7 @@ def data() -> SearchData:
 
 def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
     study = new_study()
-    for origin in ("mnist t004", "fashion_dense_128", "fashion_cnn_he"):
+    for origin in ("mnist t004", "start_plain", "fashion_dense_128", "fashion_cnn_he"):
         study.enqueue_trial({}, user_attrs={"preset": origin})
     plain = Settings(**{"workers": 2, **settings})
     found = TASKS[task]
@@ -279,7 +279,7 @@ def test_the_beginning_says_what_is_about_to_happen() -> None:
     assert "Fashion-MNIST: 1,200 rows to train on" in text
     assert "up to 40 trials of at most 15 epochs, judged at 2, 4, 8;" in text
     assert "2 workers, float32, 30:00 at most" in text
-    assert "It begins with 1 config of mnist, 2 presets." in text
+    assert "It begins with 1 config of mnist, 1 starting point, 2 presets." in text
 
 
 def test_the_beginning_says_that_it_goes_on() -> None:
