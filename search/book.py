@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.segment import Cause, SegmentResult
 from pipelines.tasks import Task
-from search import sampler
+from search import audit, sampler
 from search import study as studies
 from search.active import Active
 from search.checkpoints import Checkpoints
@@ -65,6 +65,8 @@ class TrialBook:
         self.counts: dict[State, int] = {"completed": 0, "pruned": 0, "failed": 0}
         self.best: tuple[int, Record] | None = None
         self.n_ended_here = 0
+        self._purse = audit.Purse(training.epochs)
+        self._in_audit: set[int] = set()
         self._unshown: deque[Callable[[], None]] = deque()
 
     @property
@@ -129,8 +131,12 @@ class TrialBook:
             _end(active, "completed", f"early stopping: no better for {patience} epochs")
         elif result.stop == "finished":
             _end(active, "completed", "all epochs trained")
-        elif result.reached and self._falls_behind(active):
-            _end(active, "pruned", f"not in the better half at epoch {epoch}")
+        elif result.reached and not record.audited_from and self._falls_behind(active):
+            if self._audits(active):
+                active.record = replace(record, audited_from=record.epoch)
+                self._in_audit.add(active.number)
+            else:
+                _end(active, "pruned", f"not in the better half at epoch {epoch}")
 
     def failed(self, active: Active, cause: Cause, message: str) -> None:
         """Judges the trial to have failed; `keep` comes next."""
@@ -182,7 +188,9 @@ class TrialBook:
         if not record.ended:
             record = replace(record, state="running")
             if checkpoint is None:
-                record = replace(record, epoch=0.0, rung=0, rows=[], best={})
+                record = replace(record, epoch=0.0, rung=0, rows=[], best={}, audited_from=0.0)
+            if record.audited_from:
+                self._in_audit.add(stored.number)
         return Active(trial, record.parsed_config(), record, checkpoint)
 
     def _new(self, trial: optuna.Trial) -> Active:
@@ -198,6 +206,9 @@ class TrialBook:
         step = studies.step_of(active.record.epoch, self._first_rung)
         studies.report(active.trial, active.record.best[self._goal.metric], step)
         return active.trial.should_prune()
+
+    def _audits(self, active: Active) -> bool:
+        return audit.is_drawn(active.record.seed) and self._purse.pays(len(self._in_audit))
 
     def _store(self, judged: Sequence[Active]) -> None:
         """Writes checkpoints, then the records that name them: a crash leaves fitting pairs.
@@ -230,6 +241,8 @@ class TrialBook:
 
     def _count(self, number: int, record: Record) -> None:
         self.counts[record.state] += 1
+        self._purse.count(record)
+        self._in_audit.discard(number)
         metric = self._goal.metric
         if record.state == "completed" and (
             self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric])
@@ -238,4 +251,7 @@ class TrialBook:
 
 
 def _end(active: Active, state: State, note: str, cause: str = "") -> None:
+    if active.record.audited_from:
+        judged = studies.epoch_text(active.record.audited_from)
+        note = f"{note}; it would have been pruned at epoch {judged}, and was let finish"
     active.record = replace(active.record, state=state, note=note, cause=cause)

@@ -1,5 +1,6 @@
 """The training of the finalists: rounds of retrainings on the workers that had the trials."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from search.coordinator import (
     BrokenSearchError,
 )
 from search.engine import Engine, Job, WorkerLostError
-from search.finalists import Attempt, missing, plan
+from search.finalists import Attempt, missing, most_telling_first, plan
 from search.settings import Settings
 from search.study import Record
 from search.worker_time import WorkerTime
@@ -95,7 +96,9 @@ class FinalistTraining:
         self._unshown: deque[tuple[Attempt, Mapping[str, bytes]]] = deque()
         planned = plan(study, task, settings)
         self._order = {attempt.key: place for place, attempt in enumerate(planned)}
-        self._queue = missing(study, task, settings)
+        self._queue = most_telling_first(
+            missing(study, task, settings), self._time_left() * engine.n_workers
+        )
         self._numbers = {attempt.number for attempt in planned}
         self.active: list[Attempt] = []
         self.n_trained = 0
@@ -134,14 +137,19 @@ class FinalistTraining:
         finally:
             self._close()
 
-    def _over(self) -> bool:
+    def _time_left(self) -> float:
         budget = self.settings.budget_seconds
-        return self._stopped() or (budget is not None and self.elapsed >= budget)
+        return math.inf if budget is None else budget - self.elapsed
+
+    def _over(self) -> bool:
+        return self._stopped() or self._time_left() <= 0
 
     def _fill(self) -> None:
-        """Gives every idle worker a retraining."""
+        """Gives every idle worker a retraining that should end in time: half of one is lost."""
         busy = sum(attempt.training for attempt in self.active)
-        for attempt in self._queue[: max(0, self.n_workers - busy)]:
+        left = self._time_left()
+        fitting = [attempt for attempt in self._queue if attempt.expected_seconds <= left]
+        for attempt in fitting[: max(0, self.n_workers - busy)]:
             self._queue.remove(attempt)
             self.active.append(attempt)
             self._go_on(attempt, self._freed.pop() if self._freed else None)

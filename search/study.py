@@ -42,6 +42,7 @@ class Record:
         note: One sentence on why it ended.
         worker_seconds: All that workers spent on it.
         train_seconds: The part of it in training and validation.
+        audited_from: Epoch at which it would have been pruned, had the audit not let it finish.
     """
 
     config: dict[str, object]
@@ -60,6 +61,7 @@ class Record:
     note: str = ""
     worker_seconds: float = 0.0
     train_seconds: float = 0.0
+    audited_from: float = 0.0
 
     @property
     def ended(self) -> bool:

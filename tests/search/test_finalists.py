@@ -19,7 +19,15 @@ from pipelines.tasks import TASKS, Task
 from search import study as studies
 from search.coordinator import CLOSING_SECONDS, CRASHES_IN_A_ROW, BrokenSearchError, Coordinator
 from search.finalist_training import FinalistTraining
-from search.finalists import Attempt, missing, plan, seed_of, select, trial_budget
+from search.finalists import (
+    Attempt,
+    missing,
+    most_telling_first,
+    plan,
+    seed_of,
+    select,
+    trial_budget,
+)
 from search.run import run_search
 from search.settings import Settings
 from search.standings import finalists_table, summary, verdict_lines
@@ -285,6 +293,37 @@ def test_a_quarter_of_a_budget_is_kept_for_finalists(
     settings: dict[str, Any], seconds: float | None
 ) -> None:
     assert trial_budget(Settings(**settings)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first"),
+    [
+        (math.inf, [2, 1, 0, 2, 1, 0, 2, 1, 0]),
+        (60.0, [2, 1, 0, 2, 1, 0, 2, 1, 0]),
+        (59.0, [2, 1, 2, 1, 0, 0, 2, 1, 0]),
+        (1.0, [2, 1, 2, 1, 0, 0, 2, 1, 0]),
+    ],
+)
+def test_in_a_short_time_fewer_configs_meet_on_two_draws(
+    seconds: float, first: list[int]
+) -> None:
+    study = new_study()
+    for score in (0.7, 0.8, 0.9):
+        add(study, score, worker_seconds=10.0)
+    planned = plan(study, TASK, Settings(draws=3))
+    ordered = most_telling_first(planned, seconds)
+    assert [each.number for each in ordered] == first
+    assert sorted(each.key for each in ordered) == sorted(each.key for each in planned)
+
+
+def test_what_cannot_end_in_time_is_not_begun() -> None:
+    study = new_study()
+    add(study, 0.9, worker_seconds=100.0)
+    add(study, 0.8, worker_seconds=10.0)
+    engine = DrawingEngine()
+    ran = run(study, engine, clock=FakeClock(), budget_seconds=50.0)
+    assert {number for number, _ in engine.begun} == {1}
+    assert ran.training.n_open == 3  # which the same command begins with more time
 
 
 def test_a_retraining_has_a_name_for_people() -> None:
