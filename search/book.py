@@ -19,6 +19,7 @@ from search.settings import Settings
 from search.study import Record, State
 from spaces.config import Training
 from spaces.space import Space
+from spaces.starts import STARTS
 
 FILES_AT_ONCE = 8
 
@@ -59,6 +60,7 @@ class TrialBook:
         log: TrialLog,
     ) -> None:
         self._goal, self._first_rung = task.goal, task.first_rung
+        self._starts = STARTS.get(task.name, {})
         self._space, self._study, self._training, self._log = space, study, training, log
         self._seed = settings.seed
         self._checkpoints = Checkpoints(settings.runs_dir, study.study_name)
@@ -205,7 +207,8 @@ class TrialBook:
     def _falls_behind(self, active: Active) -> bool:
         step = studies.step_of(active.record.epoch, self._first_rung)
         studies.report(active.trial, active.record.best[self._goal.metric], step)
-        return active.trial.should_prune()
+        # Our starting points are known to be good in the end, and some begin slowly.
+        return active.record.preset not in self._starts and active.trial.should_prune()
 
     def _audits(self, active: Active) -> bool:
         return audit.is_drawn(active.record.seed) and self._purse.pays(len(self._in_audit))

@@ -13,6 +13,7 @@ from search.active import Active
 from search.book import TrialBook
 from search.settings import Settings
 from search.study import Record, read
+from spaces.starts import STARTS
 from tests.fakes import SPACE, TASK, FakeLog, new_study
 
 Make = Callable[..., TrialBook]
@@ -205,3 +206,20 @@ def test_interrupting_writes_the_state_but_not_of_what_has_ended(make: Make) -> 
         book.interrupted(active)
     assert [stored(study, n).state for n in (0, 1)] == ["interrupted", "completed"]
     assert [run.state for run in log.runs.values()] == ["interrupted", "completed"]
+
+
+def test_a_starting_point_is_not_pruned_but_others_are_judged_by_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STARTS, TASK.name, {"start_plain": None})
+    study = new_study()
+    study.enqueue_trial({})
+    study.enqueue_trial({}, user_attrs={"preset": "start_plain"})
+    book = make(study)
+    good, start, other = book.ask(), book.ask(), book.ask()
+    for active, score in ((good, 0.9), (start, 0.3), (other, 0.2)):
+        book.opened(active)
+        trained(book, active, result([1.0], score))
+    assert start.record.state == "running"
+    assert other.record.state == "pruned"
+    assert study.trials[start.number].intermediate_values == {1: 0.3}
