@@ -14,7 +14,8 @@ OPTIONS = $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) 
 	$(if $(SET),--set $(SET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search train space presets leaderboard export evaluate baselines predict ui bench check format test lock clean
+.PHONY: help setup search train space presets leaderboard export evaluate baselines predict \
+	report show compare plan doctor dashboard ui bench check format test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +57,25 @@ predict: $(VENV)/ready ## ask the exported model: TASK=churn FILE=customers.csv
 
 baselines: $(VENV)/ready ## the tutorials' models of TASK, measured again: docs/results.md
 	@$(HPSEARCH) baselines $(TASK)
+
+report: $(VENV)/ready ## what each hyperparameter of TASK did, as a page: reports/fashion.html
+	@$(HPSEARCH) report $(TASK)
+
+show: $(VENV)/ready ## one trial as a person would want it: TASK=fashion TRIAL=17
+	@$(HPSEARCH) show $(TASK) $(or $(TRIAL),best)
+
+compare: $(VENV)/ready ## what sets trials apart, and what it did: TASK=fashion TRIALS="17 23"
+	@$(HPSEARCH) compare $(TASK) $(TRIALS)
+
+plan: $(VENV)/ready ## what a search would try and take: TASK=fashion BUDGET=30m
+	@$(HPSEARCH) plan $(TASK) $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
+
+doctor: $(VENV)/ready ## check the machine, data, storage and MLflow, and mend what can be
+	@$(HPSEARCH) doctor
+
+dashboard: $(VENV)/ready ## Optuna's dashboard on the studies, trials linked to their runs
+	@$(HPSEARCH) dashboard
 
 ui: $(VENV)/ready ## the MLflow UI on this machine
 	@$(HPSEARCH) ui

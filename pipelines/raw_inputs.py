@@ -2,21 +2,12 @@
 
 from typing import Any
 
-import numpy as np
-
+from pipelines.raw_rows import COLUMNS, plain, raw_columns
 from pipelines.serving import Contract
 from pipelines.splits import SearchData
-from pipelines.tabular import CATEGORIES, NUMBERS
 from pipelines.tasks import Task
 
-COLUMNS = {
-    "churn": (*CATEGORIES, *NUMBERS),
-    "iris": tuple(
-        f"{leaf} {way} (cm)" for leaf in ("sepal", "petal") for way in ("length", "width")
-    ),
-    "xor": ("first", "second"),
-}
-"""By task; of iris as scikit-learn calls them."""
+__all__ = ["COLUMNS", "contract", "raw_examples"]
 
 
 def contract(task: Task) -> Contract:
@@ -25,29 +16,10 @@ def contract(task: Task) -> Contract:
 
 
 def raw_examples(task: Task, data: SearchData, n: int) -> Any:  # noqa: ANN401 - see below
-    """The first training examples as people have them: uint8 pixels, or a pandas data frame.
-
-    Rows are computed back from the network's input, which is float32: to two decimals.
-    """
-    inputs, preprocessor = data.train.inputs[:n], data.preprocessor
+    """The first training examples as people have them: uint8 pixels, or a pandas data frame."""
+    inputs = data.train.inputs[:n]
     if task.space.image_side:
         return inputs
     import pandas as pd  # late, as in `tabular`
 
-    columns = COLUMNS[task.name]
-    inputs = inputs.astype(np.float64)  # else scikit-learn would compute in float32 as well
-    if hasattr(preprocessor, "transformers_"):
-        rows = pd.DataFrame(index=range(n), columns=list(columns))
-        for name, part, own in preprocessor.transformers_:
-            rows[own] = part.inverse_transform(inputs[:, preprocessor.output_indices_[name]])
-    else:
-        raw = inputs if preprocessor is None else preprocessor.inverse_transform(inputs)
-        rows = pd.DataFrame(raw, columns=list(columns))
-    return rows.map(_plain)
-
-
-def _plain(value: Any) -> str | float | int:  # noqa: ANN401 - pandas
-    if isinstance(value, str):
-        return value
-    rounded = round(float(value), 2)
-    return int(rounded) if rounded.is_integer() else rounded
+    return pd.DataFrame(raw_columns(task.name, inputs, data.preprocessor)).map(plain)

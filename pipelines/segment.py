@@ -5,6 +5,7 @@ This module imports no TensorFlow: the coordinator needs its types, only workers
 
 import functools
 import gc
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -199,14 +200,17 @@ def _session_for(segment: Segment) -> tuple["TrainingSession", float]:
 
 
 def _reports(session: "TrainingSession", segment: Segment) -> dict[str, bytes]:
-    from pipelines import pictures, scoring
+    from pipelines import layer_picture, mistakes, scoring
 
     data = load_data(segment.task, segment.data_dir, segment.division)
     labels, probabilities = data.validation.labels, session.predict()
-    matrix = scoring.confusion_matrix(labels, probabilities, len(data.class_names))
     report = scoring.classification_report(labels, probabilities, data.class_names)
+    layers = layer_picture.layers_of(session.model)
+    found = mistakes.find_mistakes(segment.task, data, probabilities)
     return {
         "model.keras": session.model_file(),
-        "confusion_matrix.png": pictures.confusion_matrix(matrix, data.class_names),
+        "layers.png": layer_picture.drawing(layers, segment.config.title()),
         "classification_report.txt": report.encode(),
+        "mistakes.json": json.dumps(found).encode(),
+        **mistakes.drawn(found, data),
     }

@@ -1,4 +1,4 @@
-"""Pruner audit: a few trials that would be pruned may finish, to see what pruning costs and saves."""
+"""Pruner audit: a few trials that would be pruned may finish, to see what pruning costs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,19 +138,25 @@ def lines(found: Audit) -> list[str]:
     n_judged = found.n_pruned + len(found.audited)
     whole = found.trained_seconds + found.saved_seconds - found.extra_seconds
     said = [
-        f"Of {found.n_trials} trials {n_judged} were not in the better half at a rung;"
-        f" {found.n_pruned} of these were ended there.",
-        f"That saved about {found.saved_seconds / 60:.1f} of {whole / 60:.1f} minutes of training,"
-        " had they trained as long as the others do on average.",
+        (
+            f"Of {found.n_trials} trials {n_judged} were not in the better half at a rung;"
+            f" {found.n_pruned} of these were ended there."
+        ),
+        (
+            f"That saved about {found.saved_seconds / 60:.1f} of {whole / 60:.1f} minutes of training,"
+            " had they trained as long as the others do on average."
+        ),
     ]
     if not found.audited:
         return [*said, "None was let finish yet, so nothing is known of what pruning has cost."]
     n = len(found.audited)
     return [
         *said,
-        f"{n} drawn by chance {'was' if n == 1 else 'were'} let finish, for"
-        f" {found.extra_seconds / 60:.1f} minutes of training:"
-        f" {found.n_lost or 'none'} came out among the best {TOP}.",
+        (
+            f"{n} drawn by chance {'was' if n == 1 else 'were'} let finish, for"
+            f" {found.extra_seconds / 60:.1f} minutes of training:"
+            f" {found.n_lost or 'none'} came out among the best {TOP}."
+        ),
         f"So of those that were ended at most {found.most_lost:.0%} would have (95 % bound).",
     ]
 

@@ -10,7 +10,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search import cli_models, cli_results
+from search import (
+    cli_advice,
+    cli_dashboard,
+    cli_models,
+    cli_report,
+    cli_results,
+    cli_trials,
+)
 from search.command_line import MORE, command_line, console, find_task
 from search.options import (
     DataDir,
@@ -177,8 +184,8 @@ def train(
     run_training(found, chosen, name, settings, data, console(), command_line())
 
 
-app.add_typer(cli_results.app)
-app.add_typer(cli_models.app)
+for part in (cli_advice, cli_results, cli_trials, cli_report, cli_models, cli_dashboard):
+    app.add_typer(part.app)
 
 
 def main() -> None:

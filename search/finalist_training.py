@@ -60,6 +60,8 @@ class FinalistView(Protocol):
 
     def gave_up(self, attempt: Attempt, message: str) -> None: ...
 
+    def no_time(self, attempt: Attempt, seconds: float) -> None: ...
+
     def dropped(self, number: int) -> None: ...
 
 
@@ -124,7 +126,7 @@ class FinalistTraining:
             BrokenSearchError: one retraining after the other crashes.
             InputError: a worker's data are not the study's.
         """
-        if self._over():
+        if self._over() or self._best_has_no_time():
             return
         try:
             self._fill()
@@ -143,6 +145,15 @@ class FinalistTraining:
 
     def _over(self) -> bool:
         return self._stopped() or self._time_left() <= 0
+
+    def _best_has_no_time(self) -> bool:
+        """Whether the search's best cannot be trained again: without it nothing can be decided."""
+        if not self._queue or self._order[self._queue[0].key] > 0:
+            return False  # there is nothing to do, or it has been trained again already
+        too_long = self._queue[0].expected_seconds > self._time_left()
+        if too_long:
+            self._view.no_time(self._queue[0], self._time_left())
+        return too_long
 
     def _fill(self) -> None:
         """Gives every idle worker a retraining that should end in time: half of one is lost."""

@@ -220,6 +220,7 @@ def _parent_run(
         tags=tags,
         dataset=dataset,
         goal_metric=task.goal.metric,
+        goal_mode=task.goal.mode,
         command=command,
         seed=settings.seed,
     )

@@ -1,7 +1,6 @@
 """The MLflow view of studies and trials: nothing else in the project knows MLflow."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from search import tracking_entities as entities
 from search.study import State
 from search.tracking_entities import DatasetInfo
-from search.tracking_store import (
-    Store,
-    first_line,
-    locate,
-    open_client,
-    ui_command,
-)
+from search.tracking_experiment import NOTE, furnish, open_experiment
+from search.tracking_notes import study_note
+from search.tracking_runs import Runs
+from search.tracking_store import Store, first_line, locate, open_client, ui_command
+from search.tracking_views import Mode
 from spaces.domains import Value
 from spaces.errors import InputError, RunFailedError
 
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["DatasetInfo", "Tracker", "TrackingError", "ui_command"]
+__all__ = ["NOTE", "DatasetInfo", "Tracker", "TrackingError", "ui_command"]
 
 STATUS: dict[State, str] = {
     "completed": "FINISHED",
@@ -36,8 +33,6 @@ STATUS: dict[State, str] = {
 """MLflow has no status for pruned or interrupted; the tag `state` tells them apart."""
 
 Stage = Literal["trial", "finalist"]
-
-METRICS_PER_BATCH = 1000
 
 
 class TrackingError(RunFailedError):
@@ -70,8 +65,8 @@ class Tracker:
     def __init__(self, client: "MlflowClient", store: Store) -> None:
         self._client = client
         self._store = store
+        self._runs = Runs(client)
         self._studies: dict[str, _Study] = {}
-        self._last_epochs: dict[str, float] = {}
 
     @classmethod
     def open(cls, runs_dir: Path, tracking_uri: str | None) -> "Tracker":
@@ -95,6 +90,7 @@ class Tracker:
         goal_metric: str,
         command: str,
         seed: int | None = None,
+        goal_mode: Mode = "max",
     ) -> str:
         """The parent run of a study, set running again if it is there already.
 
@@ -107,7 +103,8 @@ class Tracker:
         Raises:
             InputError: the folder of the runs was moved since.
         """
-        experiment_id = self._experiment(task, goal_metric)
+        experiment_id = open_experiment(self._client, self._store, task)
+        furnish(self._client, experiment_id, task, goal_metric, goal_mode)
         every = {
             "stage": "study",
             "study": study,
@@ -120,11 +117,11 @@ class Tracker:
             max_results=1,
         )
         if found:
-            run_id = self._reopen(found[0], every, parameters)
+            run_id = self._runs.reopen(found[0], every, parameters)
         else:
             # Not on a resume: a user may have written more into it since.
-            every["mlflow.note.content"] = entities.note(task, command, goal_metric, dataset, seed)
-            run_id = self._create(experiment_id, study, every, parameters, dataset)
+            every[NOTE] = study_note(experiment_id, task, command, goal_metric, dataset, seed)
+            run_id = self._runs.create(experiment_id, study, every, parameters, dataset)
         self._studies[run_id] = _Study(study, experiment_id)
         return run_id
 
@@ -150,10 +147,10 @@ class Tracker:
             "trial": str(number),
             **tags,
         }
-        run = self._existing(run_id) if run_id else None
+        run = self._runs.existing(run_id) if run_id else None
         if run is None:
-            return self._create(study.experiment_id, name, every, parameters, dataset)
-        return self._reopen(run, every, parameters)
+            return self._runs.create(study.experiment_id, name, every, parameters, dataset)
+        return self._runs.reopen(run, every, parameters)
 
     @_tracking_errors()
     def open_single(
@@ -166,8 +163,9 @@ class Tracker:
         dataset: DatasetInfo,
     ) -> str:
         """A run of its own, for one configuration that is trained outside of any study."""
+        experiment_id = open_experiment(self._client, self._store, task)
         every = {"stage": "train", **tags}
-        return self._create(self._experiment(task, None), name, every, parameters, dataset)
+        return self._runs.create(experiment_id, name, every, parameters, dataset)
 
     @_tracking_errors()
     def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]]) -> None:
@@ -176,20 +174,7 @@ class Tracker:
         An epoch that the run has already is skipped: a segment that is trained again after a
         crash repeats it.
         """
-        last = self._last_epochs.get(run_id, -1.0)
-        fresh = [row for row in rows if row["epoch"] > last]
-        if not fresh:
-            return
-        metrics = [
-            metric
-            for row in fresh
-            for metric in entities.metrics(
-                {k: v for k, v in row.items() if k != "epoch"}, row["epoch"]
-            )
-        ]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
-        self._last_epochs[run_id] = max(row["epoch"] for row in fresh)
+        self._runs.log_epochs(run_id, rows)
 
     @_tracking_errors()
     def close_trial(
@@ -206,14 +191,14 @@ class Tracker:
         Args:
             artifacts: Relative path -> content.
         """
-        self._last_epochs.pop(run_id, None)
+        self._runs.forget(run_id)
         try:
             self._client.log_batch(
                 run_id,
                 metrics=entities.metrics(metrics, 0),
                 tags=entities.tags({**tags, "state": state}),
             )
-            self._send(run_id, artifacts)
+            self._runs.send(run_id, artifacts)
         finally:
             self._client.set_terminated(run_id, STATUS[state])
 
@@ -241,7 +226,7 @@ class Tracker:
         self._client.log_batch(
             parent_id, metrics=entities.metrics(metrics, 0), tags=entities.tags(tags)
         )
-        self._send(parent_id, artifacts)
+        self._runs.send(parent_id, artifacts)
 
     @_tracking_errors()
     def unfinished_trials(self, parent_id: str) -> dict[int, str]:
@@ -260,7 +245,7 @@ class Tracker:
     @_tracking_errors()
     def tags(self, run_id: str) -> dict[str, str]:
         """The tags of a run; none if it was deleted."""
-        run = self._existing(run_id)
+        run = self._runs.existing(run_id)
         return dict(run.data.tags) if run else {}
 
     @_tracking_errors()
@@ -271,7 +256,7 @@ class Tracker:
             InputError: the run has no such artifact.
         """
         folder = artifact_path.rpartition("/")[0] or None
-        run = self._existing(run_id)
+        run = self._runs.existing(run_id)
         if run is None or artifact_path not in {
             file.path for file in self._client.list_artifacts(run_id, folder)
         }:
@@ -288,98 +273,4 @@ class Tracker:
             f"tags.mlflow.parentRunId = '{parent_id}' and tags.stage = '{stage}'"
             " and attributes.status = 'RUNNING'"
         )
-        found: list[Run] = []
-        token: str | None = None
-        while True:
-            experiment_id = self._studies[parent_id].experiment_id
-            page = self._client.search_runs([experiment_id], query, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                return found
-
-    def _experiment(self, task: str, goal_metric: str | None) -> str:
-        """The experiment of a task; one that was deleted comes back, as its study goes on too."""
-        found = self._client.get_experiment_by_name(task)
-        if found is None:
-            experiment_id = self._client.create_experiment(task, self._store.artifacts)
-        else:
-            experiment_id = found.experiment_id
-            self._check_place(task, found.artifact_location)
-            if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(experiment_id)
-        if goal_metric:
-            # The metric that the UI draws first.
-            tag = "mlflow.experiment.primaryMetric.name"
-            self._client.set_experiment_tag(experiment_id, tag, f"best_{goal_metric}")
-        return experiment_id
-
-    def _check_place(self, task: str, location: str) -> None:
-        """MLflow stores absolute paths: in a folder that was moved it would write to the old."""
-        expected = self._store.artifacts or ""
-        if self._store.own and not location.startswith(expected):
-            raise InputError(
-                f"The MLflow experiment '{task}' keeps its files in {location}, but its database "
-                f"now lies beside {expected}: move the folder back, or name a new one."
-            )
-
-    def _existing(self, run_id: str) -> "Run | None":
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run = self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        return run if run.info.lifecycle_stage == "active" else None
-
-    def _create(
-        self,
-        experiment_id: str,
-        name: str,
-        tags: Mapping[str, str],
-        parameters: Mapping[str, object],
-        dataset: DatasetInfo,
-    ) -> str:
-        source = {"mlflow.source.name": "hpsearch", "mlflow.user": entities.user()}
-        every = {**source, "state": "running", **tags}
-        run = self._client.create_run(
-            experiment_id, run_name=name, tags={tag.key: tag.value for tag in entities.tags(every)}
-        )
-        run_id: str = run.info.run_id
-        self._client.log_batch(run_id, params=entities.params(parameters))
-        self._client.log_inputs(run_id, entities.dataset_inputs(dataset))
-        return run_id
-
-    def _reopen(
-        self, run: "Run", tags: Mapping[str, str], parameters: Mapping[str, object]
-    ) -> str:
-        """Sets a run running again. MLflow forbids changing a parameter: see `open_study`."""
-        run_id: str = run.info.run_id
-        known = run.data.params
-        new = {name: value for name, value in parameters.items() if name not in known}
-        changed = [
-            f"{name}={value}"
-            for name, value in parameters.items()
-            if name in known and known[name] != str(value)
-        ]
-        every = {**tags, "state": "running"}
-        if changed:
-            every["resumed_with"] = ", ".join(changed)
-        self._client.update_run(run_id, "RUNNING")
-        self._client.log_batch(run_id, params=entities.params(new), tags=entities.tags(every))
-        curves = [name for name in run.data.metrics if not name.startswith("best_")]
-        points = [m for name in curves for m in self._client.get_metric_history(run_id, name)]
-        self._last_epochs[run_id] = max((point.step for point in points), default=-1)
-        return run_id
-
-    def _send(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
-        if not artifacts:
-            return
-        with tempfile.TemporaryDirectory(prefix="hpsearch-") as folder:
-            for name, content in artifacts.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
+        return self._runs.found(self._studies[parent_id].experiment_id, query)

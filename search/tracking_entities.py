@@ -62,15 +62,6 @@ def dataset_inputs(dataset: DatasetInfo) -> "list[DatasetInput]":
     return [one("train", dataset.n_train), one("validation", dataset.n_validation)]
 
 
-def note(task: str, command: str, goal_metric: str, dataset: DatasetInfo, seed: int | None) -> str:
-    return (
-        f"Hyperparameter search for **{task}**, made with `{command}`.\n\n"
-        f"- goal: `{goal_metric}`, best value so far in the metrics\n"
-        f"- data: {dataset.n_train:,} examples to train on, {dataset.n_validation:,} to validate,"
-        f" {dataset.n_classes} classes\n" + ("" if seed is None else f"- seed: {seed}\n")
-    )
-
-
 def user() -> str:
     # A container may run under a number that has no name: KeyError before Python 3.13.
     with contextlib.suppress(OSError, KeyError):

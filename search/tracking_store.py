@@ -26,6 +26,7 @@ PORTS = {
     "mssql": 1433,
 }
 ANSWER_SECONDS = 3.0
+UI_PORT = 5000
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -57,6 +58,11 @@ class Store:
     @property
     def shown(self) -> str:
         return _without_password(self.uri)
+
+    @property
+    def ui_address(self) -> str:
+        """Where people see it: at the server, or where `hpsearch ui` shows it by default."""
+        return f"http://127.0.0.1:{UI_PORT}" if self.artifacts else self.shown.rstrip("/")
 
     @property
     def database_file(self) -> Path | None:

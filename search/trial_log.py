@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from search.study import Record
-from search.tracking import DatasetInfo, Tracker, TrackingError
+from search.study import Record, epoch_text
+from search.tracking import NOTE, DatasetInfo, Tracker, TrackingError
 
 T = TypeVar("T")
 Row = Mapping[str, float]
@@ -167,8 +167,41 @@ def end_metrics(record: Record) -> dict[str, float]:
 
 
 def end_tags(record: Record) -> dict[str, str]:
-    tags = {"stop_reason": record.note, "stop_epoch": f"{record.epoch:g}"}
+    tags = {
+        "stop_reason": stop_reason(record),
+        "stop_note": record.note,
+        "stop_epoch": f"{record.epoch:g}",
+        NOTE: in_words(record),
+    }
+    if record.audited_from:
+        tags["audited_from"] = epoch_text(record.audited_from)
     return {**tags, "cause": record.cause} if record.cause else tags
+
+
+def stop_reason(record: Record) -> str:
+    """Why training ended, in one of a dozen ways that people can filter by."""
+    if record.cause:
+        return record.cause
+    if record.state == "completed":
+        early = record.note.startswith("early stopping")
+        return "early stopping" if early else "all epochs"
+    return record.state
+
+
+def in_words(record: Record) -> str:
+    """What a trial was and what came of it, in Markdown."""
+    config = f"`{record.parsed_config().title()}`"
+    preset = f" (the preset `{record.preset}`)" if record.preset else ""
+    weights = f", {record.n_parameters:,} weights" if record.n_parameters else ""
+    why = f": {record.note}" if record.note else ""
+    said = [
+        f"{config}{preset}{weights}.",
+        f"{record.state.capitalize()} after {epoch_text(record.epoch)} epochs{why}.",
+    ]
+    scores = [f"{name} {record.best[name]:.4f}" for name in record.best if name[:4] == "val_"]
+    if scores:
+        said.append(f"Best at epoch {epoch_text(record.best['epoch'])}: {', '.join(scores)}.")
+    return " ".join(said)
 
 
 def written(record: Record) -> dict[str, bytes]:

@@ -1,8 +1,6 @@
 """What the user sees of a running search: a line a trial, and on a terminal a live table."""
 
-import datetime as dt
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import optuna
@@ -18,18 +16,20 @@ from search.active import Active
 from search.coordinator import Coordinator
 from search.finalist_training import FinalistTraining
 from search.finalists import SHARE, Attempt, n_draws
+from search.progress import best_line, counts, finalists_status, status
 from search.settings import Settings
 from search.standings import verdict_lines
 from search.study import Record, best_first, epoch_text
 from search.study import rungs as rungs_of
+from search.texts import clock_text, n_of, sparkline
 from search.trial_log import trial_name
 from spaces.config import Training
-from spaces.presets import PRESETS
+from spaces.presets import PRESETS, presets_of
 from spaces.starts import STARTS
 
-_BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"completed": "green", "pruned": "dim", "failed": "red"}
 _SPARK_WIDTH = 16
+_CONFIG_WIDTH = 28
 
 
 class SearchView:
@@ -57,8 +57,8 @@ class SearchView:
 
     def update_finalists(self, training: FinalistTraining) -> None:
         if self._live:
-            rows = [self._row(attempt.name, attempt) for attempt in training.active]
-            panel = self._table(rows, [finalists_status(training)])
+            attempts = {attempt.name: attempt for attempt in training.active}
+            panel = self._table(attempts, training.n_workers, [finalists_status(training)])
             self._live.update(panel, refresh=True)
 
     def retrained(self, attempt: Attempt) -> None:
@@ -68,33 +68,53 @@ class SearchView:
         line = f"finalist {attempt.name} crashed: {message}; the same command tries it again."
         self._console.print(Text(line, style="yellow"), soft_wrap=True)
 
+    def no_time(self, attempt: Attempt, seconds: float) -> None:
+        line = (
+            f"No finalists yet: {trial_name(attempt.number)}, the best so far, took"
+            f" {clock_text(attempt.expected_seconds)} of a worker, and"
+            f" {clock_text(seconds)} are left."
+        )
+        self._console.print(Text(line, style="yellow"), soft_wrap=True)
+
     def dropped(self, number: int) -> None:
         line = f"finalist {trial_name(number)} is out of the running: it is trained no further."
         self._console.print(Text(line, style="dim"), soft_wrap=True)
 
     def _panel(self, coordinator: Coordinator) -> Group:
-        active = coordinator.active.values()
-        rows = [self._row(trial_name(each.number), each) for each in active]
-        return self._table(rows, status(coordinator))
+        active = {trial_name(each.number): each for each in coordinator.active.values()}
+        return self._table(active, coordinator.n_workers, status(coordinator))
 
-    def _table(self, rows: Sequence[tuple[str, ...]], below: Sequence[Text]) -> Group:
-        table = Table(box=None, padding=(0, 1), header_style="dim", expand=False)
-        table.add_column("trial", no_wrap=True)
-        table.add_column("config", no_wrap=True, max_width=28)
-        table.add_column("epoch", no_wrap=True, justify="right")
-        table.add_column(self._metric.removeprefix("val_"), no_wrap=True, justify="right")
-        table.add_column("so far", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
+    def _table(
+        self,
+        active: Mapping[str, Active | Attempt],
+        n_workers: int,
+        below: Sequence[Text],
+    ) -> Group:
+        """What is being trained, in a table that keeps its size: nothing jumps about."""
+        training = {name: each for name, each in active.items() if not each.record.ended}
+        # Of a finalist the names are longer, and those of a phase all alike.
+        width = max([5, *map(len, training)])
+        metric = self._metric.removeprefix("val_")
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("trial", no_wrap=True, width=width)
+        table.add_column("config", no_wrap=True, width=_CONFIG_WIDTH)
+        table.add_column("epoch", no_wrap=True, width=7, justify="right")
+        table.add_column(metric, no_wrap=True, min_width=7, justify="right")
+        table.add_column("so far", no_wrap=True, width=_SPARK_WIDTH)
+        for name, each in training.items():
+            table.add_row(*self._row(name, each))
+        for _ in range(n_workers - len(training)):
+            table.add_row()
+        for line in below:
+            line.no_wrap, line.overflow = True, "ellipsis"
         return Group(Text(), table, Text(), *below)
 
     def _row(self, name: str, active: Active | Attempt) -> tuple[str, ...]:
         record = active.record
         scores = [row[self._metric] for row in record.rows]
         epoch = f"{epoch_text(record.epoch)}/{active.config.training.epochs}"
-        doing = epoch if active.training else "saving"
         best = f"{record.best[self._metric]:.4f}" if record.best else ""
-        return name, active.config.title(), doing, best, sparkline(scores[-_SPARK_WIDTH:])
+        return name, active.config.title(), epoch, best, sparkline(scores[-_SPARK_WIDTH:])
 
 
 def ended_line(number: int, record: Record, metric: str) -> Text:
@@ -138,9 +158,7 @@ def beginning(
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     rungs = rungs_of(task.first_rung, training.epochs)[:-1]
     judged = f", judged at {', '.join(epoch_text(rung) for rung in rungs)}" if rungs else ""
-    at_most = (
-        f", {_clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
-    )
+    at_most = f", {clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
     goal = (
         f"{task.title}: {len(data.train.labels):,} rows to train on,"
         f" {len(data.validation.labels):,} to validate; looking for the best {task.goal.metric}."
@@ -178,7 +196,9 @@ def _finalists_planned(task: Task, settings: Settings) -> str:
     drawn = n_of(n_draws(task, settings), "fold" if task.folds else "fresh seed")
     share = f"; {SHARE:.0%} of the time is kept for that" if settings.budget_seconds else ""
     best = n_of(settings.finalists, "config")
-    return f"The best {best} and the best preset are then trained again on {drawn}{share}."
+    preset = " and the best preset" if settings.presets and presets_of(task.name) else ""
+    verb = "are" if preset or settings.finalists > 1 else "is"
+    return f"The best {best}{preset} {verb} then trained again on {drawn}{share}."
 
 
 def ending(
@@ -198,7 +218,7 @@ def ending(
     what = "Stopped" if coordinator.stopped else "Done"
     time_spent = coordinator.spent.text(seconds * coordinator.n_workers)
     lines: list[RenderableType] = [
-        f"{what} after {_clock_text(seconds)}: {_counts(coordinator)}.",
+        f"{what} after {clock_text(seconds)}: {counts(coordinator)}.",
         f"{time_spent}. Logging took {log_seconds / seconds:.1%} of the coordinator's.",
         best_line(coordinator.book.best, coordinator.task.goal.metric),
         *finalists,
@@ -219,31 +239,6 @@ def ending(
     return lines
 
 
-def status(coordinator: Coordinator) -> list[Text]:
-    """Two lines: how far the search is, and the best so far."""
-    busy = sum(active.job is not None for active in coordinator.active.values())
-    first = (
-        f"{_counts(coordinator)}, {_clock_text(coordinator.elapsed)}{_end_time(coordinator)},"
-        f" {min(busy, coordinator.n_workers)}/{coordinator.n_workers} busy"
-    )
-    return [
-        Text(first, style="dim"),
-        best_line(coordinator.book.best, coordinator.task.goal.metric),
-    ]
-
-
-def finalists_status(training: FinalistTraining) -> Text:
-    """How far the finalists are."""
-    busy = sum(attempt.job is not None for attempt in training.active)
-    dropped = f", {n_of(len(training.out), 'config')} dropped" if training.out else ""
-    return Text(
-        f"finalists: {n_of(training.n_trained, 'retraining')} done, {training.n_open} left"
-        f"{dropped}, {_clock_text(training.elapsed)},"
-        f" {min(busy, training.n_workers)}/{training.n_workers} busy",
-        style="dim",
-    )
-
-
 def already_complete(study: optuna.Study) -> str:
     """What to say where a search has nothing to do."""
     finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
@@ -256,56 +251,3 @@ def already_complete(study: optuna.Study) -> str:
         *verdict_lines(study),
     ]
     return "\n".join(lines)
-
-
-def best_line(best: tuple[int, Record] | None, metric: str) -> Text:
-    if best is None:
-        return Text("no trial has completed yet", style="dim")
-    number, record = best
-    title = record.parsed_config().title()
-    return Text(f"best {metric} {record.best[metric]:.4f} by {trial_name(number)} {title}")
-
-
-def seconds_left(coordinator: Coordinator) -> float | None:
-    """An estimate from the trials so far; None before the first has ended."""
-    settings = coordinator.settings
-    estimates = []
-    if settings.budget_seconds is not None:
-        estimates.append(settings.budget_seconds - coordinator.elapsed)
-    if coordinator.book.n_ended_here:
-        open_trials = settings.trials - coordinator.book.n_finished
-        estimates.append(coordinator.elapsed / coordinator.book.n_ended_here * open_trials)
-    return max(0.0, min(estimates)) if estimates else None
-
-
-def n_of(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """A bar a value; one that is no number, as after divergence, has none."""
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = high - low or 1.0
-    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in finite)
-
-
-def _counts(coordinator: Coordinator) -> str:
-    counts = ", ".join(f"{n} {state}" for state, n in coordinator.book.counts.items() if n)
-    of = f"{coordinator.book.n_finished} of {n_of(coordinator.settings.trials, 'trial')}"
-    return f"{of} ({counts})" if counts else of
-
-
-def _end_time(coordinator: Coordinator) -> str:
-    left = seconds_left(coordinator)
-    if left is None:
-        return ""
-    end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left)
-    what = "trials end" if coordinator.settings.finalists else "ends"
-    return f", {what} about {end:%H:%M}"
-
-
-def _clock_text(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

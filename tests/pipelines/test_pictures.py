@@ -96,5 +96,46 @@ def test_darker_cells_hold_a_greater_share_of_their_row() -> None:
     matrix = np.array([[900, 100], [1, 1]])
     image = decoded(pictures.confusion_matrix(matrix, ("a", "b")))
     darkness = 1 - image[..., :3].mean(axis=-1)
-    cells = [darkness[120:140, 110:130].mean(), darkness[120:140, 280:300].mean()]
+    cells = [darkness[20:40, 70:90].mean(), darkness[20:40, 270:290].mean()]
     assert cells[0] > cells[1] + 0.3
+
+
+def test_the_longest_class_names_have_room_in_the_confusion_matrix() -> None:
+    names = TASKS["fashion"].class_names
+    image = decoded(pictures.confusion_matrix(np.eye(10, dtype=np.int64), names))
+    dark = image[..., :3].max(axis=-1) < 0.5
+    for edge in (dark[:3], dark[-3:], dark[:, :3], dark[:, -3:]):
+        assert not edge.any()  # nothing is cut off
+
+
+@pytest.mark.parametrize(
+    ("confidence", "accuracy", "counts"),
+    [
+        ([0.55, 0.75, 0.99], [0.5, 0.8, 0.97], [10, 20, 1000]),
+        ([0.99], [1.0], [3]),
+        ([0.1, 0.3], [0.0, 1.0], [1, 1]),
+    ],
+    ids=["usual", "one bin", "guessing"],
+)
+def test_calibration_is_drawn_for_any_bins(
+    confidence: list[float], accuracy: list[float], counts: list[int]
+) -> None:
+    image = decoded(pictures.calibration(confidence, accuracy, counts))
+    assert image.shape[:2] == (324, 324)
+    assert image[..., :3].std() > 0.02
+
+
+def test_mistakes_stand_beside_what_they_were_taken_for() -> None:
+    images = [np.full((28, 28, 1), gray, np.uint8) for gray in (40, 200)]
+    labels = [("Shirt", "Coat 99%"), ("Bag", "Sandal 51%")]
+    image = decoded(pictures.mistakes(images, labels, "2 of 10 are wrong"))
+    assert image.shape[:2] == (26 + 122 + 4, 6 * 132)
+    assert (image[40, 20, :3] * 255).round().tolist() == [40] * 3
+    assert (image[40, 152, :3] * 255).round().tolist() == [200] * 3
+    assert coloured(image, pictures.WRONG) > 10
+
+
+@pytest.mark.parametrize(("side", "enlarged"), [(8, 56), (28, 56), (20, 40), (100, 100)])
+def test_images_grow_by_whole_multiples(side: int, enlarged: int) -> None:
+    image = np.arange(side * side, dtype=np.uint32).astype(np.uint8).reshape(side, side, 1)
+    assert pictures.enlarged(image, 56).size == (enlarged, enlarged)

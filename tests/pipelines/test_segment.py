@@ -1,6 +1,7 @@
 """Segments, as a worker runs them: held sessions, checkpoints, failures and artifacts."""
 
 import io
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,7 +35,14 @@ from spaces.errors import InputError
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NETWORK = Network(layers=(DenseLayer(units=16, dropout=0.2),))
-ARTIFACTS = {"curves.png", "model.keras", "confusion_matrix.png", "classification_report.txt"}
+PICTURES = {
+    "curves.png",
+    "confusion_matrix.png",
+    "calibration.png",
+    "layers.png",
+    "mistakes.png",
+}
+ARTIFACTS = {*PICTURES, "model.keras", "classification_report.txt", "mistakes.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +204,10 @@ def test_a_completed_trial_leaves_its_model_and_reports(first: Segment, tmp_path
     report = artifacts["classification_report.txt"].decode()
     assert f"{accuracy:.4f}" in report
     assert report.split()[-1] == str(len(data.validation.labels))
-    for name in ("curves.png", "confusion_matrix.png"):
+    for name in PICTURES:
         assert artifacts[name].startswith(b"\x89PNG")
+    found = json.loads(artifacts["mistakes.json"])
+    assert found["n_wrong"] == round((1 - accuracy) * len(data.validation.labels))
 
     # And so does another worker, which has the checkpoint alone.
     elsewhere = finish_trial(replace(end, checkpoint=result.checkpoint), result.rows, "completed")

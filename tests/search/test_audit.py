@@ -87,8 +87,10 @@ def test_what_pruning_saved_and_cost() -> None:
     assert found.most_lost == 1.0
     assert audits.lines(found) == [
         "Of 4 trials 3 were not in the better half at a rung; 2 of these were ended there.",
-        "That saved about 5.0 of 14.0 minutes of training, had they trained as long as the others"
-        " do on average.",
+        (
+            "That saved about 5.0 of 14.0 minutes of training, had they trained as long as the others"
+            " do on average."
+        ),
         "1 drawn by chance was let finish, for 2.0 minutes of training: 1 came out among the best 5.",
         "So of those that were ended at most 100% would have (95 % bound).",
     ]

@@ -18,6 +18,7 @@ from spaces.spaces import SPACES
 COMMANDS = [
     *("search", "train", "space", "presets", "leaderboard", "ui"),
     *("export", "evaluate", "predict", "baselines"),
+    *("plan", "show", "compare", "report", "dashboard", "doctor"),
 ]
 CONFIG = PRESETS["mnist_conv_net"].config.to_yaml()
 

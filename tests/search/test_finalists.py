@@ -33,6 +33,7 @@ from search.settings import Settings
 from search.standings import finalists_table, summary, verdict_lines
 from search.study import Record
 from search.verdict import Retraining, retrainings, store, verdict
+from search.verdict import chosen as winner
 from search.view import retrained_line
 from search.worker_time import WorkerTime
 from spaces.config import Config
@@ -161,6 +162,7 @@ class View:
     trained: list[Key] = field(default_factory=list)
     out: list[int] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
+    without_time: list[Key] = field(default_factory=list)
 
     def update_finalists(self, training: FinalistTraining) -> None:
         self.n_looks += 1
@@ -170,6 +172,9 @@ class View:
 
     def gave_up(self, attempt: Attempt, message: str) -> None:
         self.given_up.append(message)
+
+    def no_time(self, attempt: Attempt, seconds: float) -> None:
+        self.without_time.append(attempt.key)
 
     def dropped(self, number: int) -> None:
         self.out.append(number)
@@ -304,9 +309,7 @@ def test_a_quarter_of_a_budget_is_kept_for_finalists(
         (1.0, [2, 1, 2, 1, 0, 0, 2, 1, 0]),
     ],
 )
-def test_in_a_short_time_fewer_configs_meet_on_two_draws(
-    seconds: float, first: list[int]
-) -> None:
+def test_in_a_short_time_fewer_configs_meet_on_two_draws(seconds: float, first: list[int]) -> None:
     study = new_study()
     for score in (0.7, 0.8, 0.9):
         add(study, score, worker_seconds=10.0)
@@ -318,12 +321,23 @@ def test_in_a_short_time_fewer_configs_meet_on_two_draws(
 
 def test_what_cannot_end_in_time_is_not_begun() -> None:
     study = new_study()
+    add(study, 0.9, worker_seconds=10.0)
+    add(study, 0.8, worker_seconds=100.0)
+    engine = DrawingEngine()
+    ran = run(study, engine, clock=FakeClock(), budget_seconds=50.0)
+    assert {number for number, _ in engine.begun} == {0}
+    assert ran.training.n_open == 3  # which the same command begins with more time
+
+
+def test_without_time_for_the_best_no_other_becomes_the_winner() -> None:
+    study = new_study()
     add(study, 0.9, worker_seconds=100.0)
     add(study, 0.8, worker_seconds=10.0)
     engine = DrawingEngine()
     ran = run(study, engine, clock=FakeClock(), budget_seconds=50.0)
-    assert {number for number, _ in engine.begun} == {1}
-    assert ran.training.n_open == 3  # which the same command begins with more time
+    assert engine.begun == []
+    assert ran.view.without_time == [(0, 0)]
+    assert winner(study)[0] == 0
 
 
 def test_a_retraining_has_a_name_for_people() -> None:

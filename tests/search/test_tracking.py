@@ -1,7 +1,9 @@
 """MLflow's view of studies and trials, on a SQLite store of its own."""
 
 import contextlib
+import json
 import math
+import re
 import shutil
 import socket
 import sqlite3
@@ -25,6 +27,8 @@ from search.tracking import (
     TrackingError,
     ui_command,
 )
+from search.tracking_store import locate
+from search.tracking_views import PREFIX, TRIALS
 from spaces.errors import InputError
 
 DATASET = DatasetInfo("digits", "0123456789abcdef" * 3, 1200, 300, (8, 8), 10)
@@ -75,7 +79,8 @@ def open_study(tracker: Tracker, name: str, **changes: Any) -> str:
         "command": "hpsearch search digits",
         "seed": 7,
     }
-    return tracker.open_study("digits", name, **(given | changes))
+    given |= changes
+    return tracker.open_study(given.pop("task", "digits"), name, **given)
 
 
 def open_trial(
@@ -155,6 +160,44 @@ def test_a_study_describes_itself(tracker: Tracker, client: MlflowClient, study_
         assert part in note
     assert run.data.tags["git_commit"] == "abc"
     assert "mlflow.parentRunId" not in run.data.tags
+
+
+def test_an_experiment_says_what_it_is_and_how_to_read_it(
+    tracker: Tracker, client: MlflowClient, study_id: str
+) -> None:
+    experiment = client.get_experiment(client.get_run(study_id).info.experiment_id)
+    tags = experiment.tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "True"
+    note = tags["mlflow.note.content"]
+    start = f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey="
+    keys = re.findall(re.escape(start) + r"([a-z-]+)", note)
+    assert {PREFIX + key for key in keys} == {name for name in tags if name.startswith(PREFIX)}
+    assert "| `best_val_accuracy` | the goal, higher is better" in note
+
+
+def test_a_goal_that_is_better_low_is_shown_so(tracker: Tracker, client: MlflowClient) -> None:
+    open_study(tracker, "a loss", goal_metric="val_loss", goal_mode="min")
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    tags = experiment.tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "best_val_loss"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "False"
+    state = json.loads(json.loads(tags[PREFIX + TRIALS])["state"])
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best_val_loss`", True)
+
+
+def test_an_experiment_of_an_older_version_is_furnished_and_a_users_words_stay(
+    runs_dir: Path, tracker: Tracker, client: MlflowClient
+) -> None:
+    location = (runs_dir / "artifacts").as_uri()
+    old = client.create_experiment("iris", location, tags={"mlflow.note.content": "mine"})
+    for name in ("one", "two"):
+        open_study(tracker, name, task="iris")
+    tags = client.get_experiment(old).tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert PREFIX + TRIALS in tags
 
 
 def test_a_dataset_shows_as_two_inputs(
@@ -613,3 +656,16 @@ def test_a_ui_without_a_record_of_its_own_is_an_input_error(
 ) -> None:
     with pytest.raises(InputError, match=message):
         ui_command(tmp_path, uri, 5000)
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        (None, "http://127.0.0.1:5000"),
+        ("https://me:secret@mlflow.example/", "https://me:***@mlflow.example"),
+    ],
+)
+def test_runs_are_seen_at_the_server_or_where_the_ui_is_by_default(
+    tmp_path: Path, uri: str | None, address: str
+) -> None:
+    assert locate(tmp_path, uri).ui_address == address

@@ -11,12 +11,13 @@ from typing import Any, cast
 import pytest
 
 from search.study import Record
-from search.tracking import DatasetInfo, Tracker, TrackingError
+from search.tracking import NOTE, DatasetInfo, Tracker, TrackingError
 from search.trial_log import (
     MlflowTrialLog,
     end_metrics,
     end_tags,
     git_commit,
+    in_words,
     trial_name,
     written,
 )
@@ -163,7 +164,14 @@ def test_the_end_has_all_rows_the_best_the_reason_and_the_files() -> None:
         "worker_seconds": 5.0,
         "train_seconds": 4.0,
     }
-    assert closed["tags"] == {"stop_reason": "all epochs trained", "stop_epoch": "2"}
+    assert closed["tags"] == {
+        "stop_reason": "all epochs",
+        "stop_note": "all epochs trained",
+        "stop_epoch": "2",
+        NOTE: "`cnn 3x32-64-64 d64 adam` (the preset `mnist_conv_net`), 34,826 weights."
+        " Completed after 2 epochs: all epochs trained."
+        " Best at epoch 2: val_accuracy 0.7000, val_loss 0.9000.",
+    }
     names = {"config.yaml", "model_summary.txt", "history.csv", "curves.png"}
     assert set(closed["artifacts"]) == names
     assert closed["artifacts"]["curves.png"] == b"picture"
@@ -172,6 +180,45 @@ def test_the_end_has_all_rows_the_best_the_reason_and_the_files() -> None:
 def test_a_failed_trial_shows_its_cause() -> None:
     failed = replace(RECORD, state="failed", cause="diverged", note="the loss was no number")
     assert end_tags(failed)["cause"] == "diverged"
+    assert "cause" not in end_tags(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"note": "all epochs trained"}, "all epochs"),
+        ({"note": "early stopping: no better for 12 epochs"}, "early stopping"),
+        (
+            {"note": "early stopping: no better for 12 epochs; it would have been"},
+            "early stopping",
+        ),
+        ({"state": "pruned", "note": "not in the better half at epoch 9"}, "pruned"),
+        (
+            {"state": "failed", "cause": "out of memory", "note": "the network did"},
+            "out of memory",
+        ),
+        ({"state": "interrupted", "note": ""}, "interrupted"),
+    ],
+)
+def test_stop_reasons_are_few_so_that_people_can_filter(
+    changes: dict[str, Any], reason: str
+) -> None:
+    assert end_tags(replace(RECORD, **changes))["stop_reason"] == reason
+
+
+def test_trials_that_the_audit_let_finish_can_be_found() -> None:
+    assert end_tags(replace(RECORD, audited_from=1 / 3))["audited_from"] == "0.33"
+    assert "audited_from" not in end_tags(RECORD)
+
+
+def test_a_trial_that_never_trained_is_put_in_words_too() -> None:
+    blank = replace(
+        RECORD, state="failed", cause="invalid shape", note="block 1 is too large", preset="",
+        epoch=0.0, rows=[], best={}, n_parameters=0,
+    )  # fmt: skip
+    assert in_words(blank) == (
+        "`cnn 3x32-64-64 d64 adam`. Failed after 0 epochs: block 1 is too large."
+    )
 
 
 def test_the_config_file_reads_back_as_the_config() -> None:

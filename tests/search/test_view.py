@@ -17,21 +17,12 @@ from pipelines.splits import SearchData
 from pipelines.tasks import TASKS
 from search.coordinator import Coordinator
 from search.finalist_training import FinalistTraining
+from search.progress import best_line, finalists_status, seconds_left, status
 from search.settings import Settings
 from search.study import Record, tell, write
+from search.texts import sparkline
 from search.verdict import Retraining, store
-from search.view import (
-    SearchView,
-    already_complete,
-    beginning,
-    best_line,
-    ended_line,
-    ending,
-    finalists_status,
-    seconds_left,
-    sparkline,
-    status,
-)
+from search.view import SearchView, already_complete, beginning, ended_line, ending
 from search.worker_time import WorkerTime
 from spaces.config import Config, Training
 from spaces.presets import PRESETS
@@ -211,6 +202,25 @@ def test_the_widest_values_fit_in_80_columns(searched: Callable[..., Coordinator
     assert any("t1234" in line and "299/300" in line and "-1.2346" in line for line in lines)
 
 
+def test_the_panel_keeps_its_size_whatever_is_in_work(
+    searched: Callable[..., Coordinator],
+) -> None:
+    coordinator, view = searched(), SearchView(Seen(), METRIC)
+    sizes = [len(shown(view._panel(coordinator)))]
+    records = [a_record(rows=[], epoch=0.0), a_record(config=WIDEST, epoch=299.0)]
+    edges = set()
+    for number, record in enumerate(records, 7):
+        coordinator.active[number] = an_active(record, number=number)
+        lines = shown(view._panel(coordinator))
+        sizes.append(len(lines))
+        edges |= {line.index("so far") for line in lines if "so far" in line}
+    coordinator.active[9] = an_active(a_record(state="completed"), number=9)
+    lines = shown(view._panel(coordinator))
+    assert "1 saving" in "\n".join(lines)
+    assert {*sizes, len(lines)} == {sizes[0]}
+    assert len(edges) == 1
+
+
 def test_the_panel_shows_what_is_being_stored(searched: Callable[..., Coordinator]) -> None:
     coordinator = searched(stop_at=3)
     panel = "\n".join(shown(SearchView(Seen(), METRIC)._panel(coordinator)))
@@ -223,10 +233,10 @@ def test_the_panel_shows_what_is_being_stored(searched: Callable[..., Coordinato
 
 def test_the_status_counts_and_names_the_best(searched: Callable[..., Coordinator]) -> None:
     coordinator = searched(flat({0: 0.9, 1: 0.1, 2: math.nan, 3: 0.95}), trials=4)
-    first, second = status(coordinator)
-    assert first.plain.startswith("4 of 4 trials (2 completed, 1 pruned, 1 failed)")
-    assert "0/2 busy" in first.plain
-    assert second.plain.startswith(f"best {METRIC} 0.9500 by t003 ")
+    counts, time, best = status(coordinator)
+    assert counts.plain == "4 of 4 trials (2 completed, 1 pruned, 1 failed)"
+    assert time.plain.endswith(", 0/2 busy")
+    assert best.plain.startswith(f"best {METRIC} 0.9500 by t003 ")
 
 
 def test_before_a_trial_has_completed_there_is_no_best(
@@ -314,6 +324,12 @@ def test_the_beginning_says_who_is_trained_again(
 
 def test_a_search_of_one_epoch_is_judged_nowhere() -> None:
     assert "judged at ;" not in begun("digits", 1, fresh=True)
+
+
+@pytest.mark.parametrize(("task", "settings"), [("digits", {}), ("fashion", {"presets": False})])
+def test_without_presets_none_is_promised(task: str, settings: dict[str, Any]) -> None:
+    text = begun(task, 9, fresh=True, finalists=1, **settings)
+    assert "The best 1 config is then trained again on" in text
 
 
 def test_rungs_beyond_a_hundred_epochs_are_readable() -> None:

@@ -1,0 +1,193 @@
+"""How long a trial takes: measured on a stored study, or guessed from the size of the networks."""
+
+import datetime as dt
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import optuna
+
+from pipelines.runtime import Precision
+from search import study as studies
+from search.layers import Layer, Layers, Shape, layers_of
+from search.study import REDUCTION, Record, State
+from search.verdict import retrainings
+from spaces.config import Config
+
+LEAST_TRIALS = 5
+HAND_OVER_SECONDS = 3.0
+"""Between two trials; more than that and a trial's own length is a pause of the search."""
+SECONDS_A_TRIAL = 1.5
+"""Beside its training. These are of one machine: after docs/speed.md, and a churn study."""
+SECONDS_AN_EPOCH = 0.01
+SECONDS_A_LAYER = 35e-6
+"""And step, if it has weights."""
+SECONDS_A_WEIGHT = 0.9e-9
+"""And step: the optimizer's work."""
+SECONDS_A_ROW = 1e-6
+SECONDS_A_MULTIPLICATION = {"bfloat16": 1 / 165e9, "float32": 1 / 80e9}
+SECONDS_A_VALUE = 1e-9
+"""That a convolution or a normalization gives, and row."""
+SECONDS_A_PIXEL = 30e-9
+"""Of an image that is moved, turned or scaled."""
+PASSES = 3
+"""Of the network for a training row, forward and twice backward; a validation row has one."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a trial costs.
+
+    Attributes:
+        seconds: Of a worker for a trial, pruned and failed ones included.
+        spread: Standard deviation of it between trials, as a share.
+        n_trials: That it was measured on; 0 for a guess.
+        study: Where it was measured; empty for a guess.
+        states: How those trials ended.
+        retraining_seconds: Of a worker, for a finalist on one seed or fold.
+    """
+
+    seconds: float
+    spread: float
+    n_trials: int
+    study: str
+    states: Counter[State]
+    retraining_seconds: float
+
+    def fitting(self, worker_seconds: float) -> tuple[float, float]:
+        """How many trials fit, with what chance alone may add or take (95 %); a guess has none."""
+        count = worker_seconds / self.seconds
+        if not self.n_trials:
+            return count, count
+        share = 1.96 * self.spread * math.sqrt(1 / max(count, 1) + 1 / self.n_trials)
+        return count / (1 + share), count * (1 + share)
+
+
+def measured(study: optuna.Study, epochs: int) -> Pace | None:
+    """The pace of a study's trials of so many epochs; None with too few of them."""
+    spans = _spans(study, epochs)
+    if len(spans) < LEAST_TRIALS:
+        return None
+    wall, workers = _wall_seconds(spans), _most_at_once(spans)
+    cost = [record.worker_seconds for _, _, record in spans]
+    beside = statistics.fmean(r.worker_seconds - r.train_seconds for _, _, r in spans)
+    retrained = [each.train_seconds + beside for each in retrainings(study)]
+    completed = [r.worker_seconds for _, _, r in spans if r.state == "completed"]
+    return Pace(
+        seconds=wall * workers / len(spans),
+        spread=statistics.stdev(cost) / statistics.fmean(cost),
+        n_trials=len(spans),
+        study=study.study_name,
+        states=Counter(record.state for _, _, record in spans),
+        retraining_seconds=statistics.fmean(retrained or completed or cost),
+    )
+
+
+def guessed(
+    configs: Sequence[Config],
+    rungs: Sequence[float],
+    shape: Shape,
+    n_classes: int,
+    *,
+    n_train: int,
+    n_validation: int,
+    precision: Precision,
+) -> Pace:
+    """The pace of such configs if half of the trials go on at each rung and none stops early."""
+    epochs = sum(
+        (end - begin) / REDUCTION**number
+        for number, (begin, end) in enumerate(pairwise([0.0, *rungs]))
+    )
+    each = [
+        epoch_seconds(
+            config,
+            layers_of(config, shape, n_classes),
+            n_train=n_train,
+            n_validation=n_validation,
+            precision=precision,
+        )
+        for config in configs
+    ]
+    cost = [SECONDS_A_TRIAL + epochs * seconds for seconds in each]
+    return Pace(
+        seconds=statistics.fmean(cost),
+        spread=statistics.stdev(cost) / statistics.fmean(cost),
+        n_trials=0,
+        study="",
+        states=Counter(),
+        retraining_seconds=SECONDS_A_TRIAL + rungs[-1] * statistics.fmean(each),
+    )
+
+
+def epoch_seconds(
+    config: Config, layers: Layers, *, n_train: int, n_validation: int, precision: Precision
+) -> float:
+    """A guess at one epoch with its validation, on one core."""
+    multiplications = sum(map(_multiplications, layers.rows))
+    values = sum(math.prod(row.shape) for row in layers.rows if _gives_values(row))
+    a_row = SECONDS_A_ROW + SECONDS_A_VALUE * values
+    own = config.augmentation
+    if own.shift or own.rotation or own.zoom or own.shear:
+        a_row += SECONDS_A_PIXEL * math.prod(layers.rows[0].shape)
+    a_pass = multiplications * SECONDS_A_MULTIPLICATION[precision]
+    n_layers = sum(row.weights > 0 for row in layers.rows)
+    a_step = n_layers * SECONDS_A_LAYER + layers.weights * SECONDS_A_WEIGHT
+    steps = math.ceil(n_train / min(config.optimization.batch_size, n_train))
+    rows = n_train * (a_row + PASSES * a_pass) + n_validation * a_pass
+    return SECONDS_AN_EPOCH + steps * a_step + rows
+
+
+def _gives_values(layer: Layer) -> bool:
+    return bool(layer.weights) and (len(layer.shape) == 3 or "norm" in layer.name)
+
+
+def _multiplications(layer: Layer) -> int:
+    """For one row: each weight but the biases, at each place that it is used at."""
+    if not layer.weights or "norm" in layer.name:
+        return 0
+    if layer.name == "embedding":
+        return layer.weights // 2
+    return (layer.weights - layer.shape[-1]) * math.prod(layer.shape[:-1])
+
+
+Span = tuple[dt.datetime, dt.datetime, Record]
+
+
+def _spans(study: optuna.Study, epochs: int) -> list[Span]:
+    """Begin and end of the trials that were trained in one go, in the order of their begin."""
+    spans = []
+    for trial in study.get_trials(deepcopy=False):
+        record, begin, end = studies.read(trial), trial.datetime_start, trial.datetime_complete
+        if record is None or begin is None or end is None or not record.worker_seconds:
+            continue
+        seconds = (end - begin).total_seconds()
+        in_one_go = 0.5 * record.worker_seconds < seconds
+        in_one_go &= seconds < 2 * record.worker_seconds + 10 * HAND_OVER_SECONDS
+        if in_one_go and record.parsed_config().training.epochs == epochs:
+            spans.append((begin, end, record))
+    return sorted(spans, key=lambda span: span[0])
+
+
+def _wall_seconds(spans: Sequence[Span]) -> float:
+    """The time in which they were trained, without the pauses between two searches."""
+    own = statistics.fmean((end - begin).total_seconds() for begin, end, _ in spans)
+    seconds, until = 0.0, spans[0][0]
+    for begin, end, _ in spans:
+        waited = (begin - until).total_seconds()
+        seconds += waited if 0 < waited < own + HAND_OVER_SECONDS else 0.0
+        seconds += max(0.0, (end - max(begin, until)).total_seconds())
+        until = max(until, end)
+    return seconds
+
+
+def _most_at_once(spans: Sequence[Span]) -> int:
+    """How many were in work at a time, which is how many workers there were."""
+    changes = sorted([(begin, 1) for begin, _, _ in spans] + [(end, -1) for _, end, _ in spans])
+    most = now = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return most

@@ -1,0 +1,267 @@
+"""`hpsearch plan`: what a search would try, how far it gets, what in its space looks wrong."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from pipelines.sources import SOURCES, find
+from pipelines.splits import SearchData
+from pipelines.tasks import Task
+from search.finalists import SHARE, missing, n_draws, trial_budget
+from search.pace import Pace, guessed, measured
+from search.settings import Settings
+from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used
+from search.study import epoch_text, rungs, study_name
+from search.texts import clock_text, n_of
+from spaces.config import Training
+from spaces.presets import presets_of
+from spaces.space import Space
+from spaces.starts import STARTS
+
+START_SECONDS = 5.0
+"""From the command to the first step of training: docs/speed.md."""
+TYPICAL = 0.5
+"""A hyperparameter is used by most configs from this share on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that has not begun.
+
+    Attributes:
+        machine: A line on what the settings owe to this machine.
+        data: None where the files are not on this machine.
+        study: The stored study that the search would go on with.
+        pace: None where there is neither a study nor data to guess from.
+    """
+
+    task: Task
+    space: Space
+    settings: Settings
+    training: Training
+    machine: str
+    data: SearchData | None
+    study: optuna.Study | None
+    pace: Pace | None
+    drawn: Sequence[Draw]
+
+
+def make_plan(
+    task: Task,
+    space: Space,
+    settings: Settings,
+    machine: str,
+    data: SearchData | None,
+    stored: Sequence[optuna.Study],
+) -> Plan:
+    """Looks at what there is.
+
+    Args:
+        stored: The studies of the task, the one that was worked on last at the end.
+    """
+    training = task.training_for(settings.epochs)
+    drawn = draws(space, training)
+    study = None
+    if data is not None:
+        name = study_name(task, space, training, data.digest, settings.seed)
+        study = next((each for each in stored if each.study_name == name), None)
+    sources = [*([study] if study else []), *reversed(stored)]
+    found = (measured(each, training.epochs) for each in sources)
+    pace = next((each for each in found if each is not None), None)
+    if pace is None and data is not None:
+        pace = guessed(
+            [draw.config for draw in drawn],
+            rungs(task.first_rung, training.epochs),
+            data.input_shape,
+            task.n_classes,
+            n_train=len(data.train.labels),
+            n_validation=len(data.validation.labels),
+            precision=settings.precision,
+        )
+    return Plan(task, space, settings, training, machine, data, study, pace, drawn)
+
+
+def data_here(task: Task, settings: Settings) -> SearchData | None:
+    """The task's data if they are on this machine: a plan downloads nothing."""
+    if task.name in SOURCES and find(task.name, settings.data_dir) is None:
+        return None
+    return task.load(settings.data_dir)
+
+
+def plan_page(plan: Plan) -> Group:
+    side = plan.task.space.image_side
+    shape = plan.data.input_shape if plan.data else (side, side, 1) if side else None
+    n_train = len(plan.data.train.labels) if plan.data else None
+    wrong = looks_wrong(plan.space, plan.drawn, shape, plan.task.n_classes, n_train)
+    nothing = f"Nothing, in {N_DRAWS:,} configs drawn from it."
+    return Group(
+        Text(plan.machine),
+        *_section("What it will try", [_data(plan), _dimensions(plan), *_order(plan)]),
+        *_section("How far it gets", _reach(plan)),
+        *_section("What in the space looks wrong", wrong or [nothing]),
+    )
+
+
+def _section(heading: str, lines: Sequence[str]) -> list[RenderableType]:
+    return [
+        "",
+        Text(heading, style="bold cyan"),
+        *(Padding(Text(line), (0, 0, 0, 2)) for line in lines),
+    ]
+
+
+def _data(plan: Plan) -> str:
+    if plan.data is None:
+        return f"The data of {plan.task.name} are not here: a search downloads them first."
+    n_train, n_validation = len(plan.data.train.labels), len(plan.data.validation.labels)
+    return (
+        f"{plan.task.title}: {n_train:,} rows to train on, {n_validation:,} to validate; the best"
+        f" {plan.task.goal.metric} is looked for."
+    )
+
+
+def _dimensions(plan: Plan) -> str:
+    varied = [name for name, domain in plan.space.domains.items() if not is_single(domain)]
+    shares = [sum(name in used(draw) for draw in plan.drawn) / len(plan.drawn) for name in varied]
+    typical = sum(share >= TYPICAL for share in shares)
+    return f"{n_of(len(varied), 'hyperparameter')}, of which most configs use {typical}."
+
+
+def _order(plan: Plan) -> list[str]:
+    task, settings = plan.task, plan.settings
+    lines = []
+    every = presets_of(task.name)
+    fitting = [preset.name for preset in every if plan.space.contains(preset.config)]
+    starts = sum(plan.space.contains(config) for config in STARTS.get(task.name, {}).values())
+    if plan.study is not None:
+        lines.append(f"It goes on with {plan.study.study_name}: {_finished(plan)} finished.")
+    elif fitting or starts:
+        of = f" of {len(every)}" if len(fitting) < len(every) else ""
+        noun = "preset" if len(every) == 1 else "presets"
+        known = [n_of(starts, "starting point")] if starts else []
+        known += [f"{len(fitting)}{of} {noun}"] if fitting else []
+        lines.append(f"First {' and '.join(known)}, then what the sampler draws.")
+    levels = rungs(task.first_rung, plan.training.epochs)[:-1]
+    judged = f", judged at {', '.join(map(epoch_text, levels))}" if levels else ""
+    rule = ": who is not in the better half by then is pruned" if levels else ""
+    lines.append(f"At most {n_of(plan.training.epochs, 'epoch')} a trial{judged}{rule}.")
+    if settings.finalists:
+        drawn = n_of(n_draws(task, settings), "fold" if task.folds else "fresh seed")
+        best = n_of(settings.finalists, "config")
+        preset = " and the best preset" if fitting else ""
+        lines.append(f"At the end the best {best}{preset}, trained again on {drawn}.")
+    return lines
+
+
+def _reach(plan: Plan) -> list[str]:
+    if plan.pace is None:
+        return ["Nothing can be said before the data are here."]
+    lines = [_source(plan, plan.pace)]
+    left = max(0, plan.settings.trials - _n_finished(plan))
+    finalists = _finalist_seconds(plan, plan.pace)
+    if plan.settings.budget_seconds is None:
+        seconds = START_SECONDS + left * plan.pace.seconds / plan.settings.workers
+        lines.append(_without_budget(plan, left, seconds, finalists))
+        cost = left * plan.pace.seconds + finalists * plan.settings.workers
+    else:
+        lines += _with_budget(plan, plan.pace, left, finalists)
+        cost = _spent_seconds(plan, plan.pace, left, finalists) * plan.settings.workers
+    return [*lines, f"Cost: about {_hours(cost)} of a worker."]
+
+
+def _source(plan: Plan, pace: Pace) -> str:
+    seconds = f"{pace.seconds:.2g} s of a worker a trial"
+    if not pace.n_trials:
+        return (
+            f"No study of {plan.task.name} with trials of so many epochs is stored here. A guess"
+            f" from the size of the networks, which may be wrong by a factor of three: {seconds}."
+        )
+    states = ", ".join(f"{count} {state}" for state, count in pace.states.most_common())
+    return f"Measured on {pace.n_trials} trials of {pace.study} ({states}): {seconds}."
+
+
+def _without_budget(plan: Plan, left: int, seconds: float, finalists: float) -> str:
+    trials, workers = n_of(left, "trial"), n_of(plan.settings.workers, "worker")
+    more = f", then at most {clock_text(finalists)} for the finalists" if finalists else ""
+    return f"{trials} take about {clock_text(seconds)} with {workers}{more}."
+
+
+def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[str]:
+    settings = plan.settings
+    workers = n_of(settings.workers, "worker")
+    low, high = pace.fitting(_trial_seconds(plan) * settings.workers)
+    kept = f", {SHARE:.0%} of it kept for the finalists" if settings.finalists else ""
+    budget = clock_text(settings.budget_seconds or 0.0)
+    lines = [f"In {budget}{kept}, {_between(low, high)} trials fit with {workers}."]
+    if left < low:
+        seconds = START_SECONDS + left * pace.seconds / settings.workers
+        lines.append(
+            f"--trials {settings.trials} ends it sooner, after about {clock_text(seconds)} of"
+            f" trials: with --trials {_round(_n_finished(plan) + high)} the budget decides."
+        )
+    share = (settings.budget_seconds or 0.0) * SHARE
+    if finalists > share and left >= low:
+        lines.append(
+            f"The finalists may need {clock_text(finalists)}, more than their {clock_text(share)}:"
+            " the same command goes on with them."
+        )
+    return lines
+
+
+def _trial_seconds(plan: Plan) -> float:
+    """Of the budget, that are for training trials."""
+    return max(0.0, (trial_budget(plan.settings) or 0.0) - START_SECONDS)
+
+
+def _spent_seconds(plan: Plan, pace: Pace, left: int, finalists: float) -> float:
+    """Of the wall, with a budget."""
+    trials = min(_trial_seconds(plan), left * pace.seconds / plan.settings.workers)
+    budget = plan.settings.budget_seconds or 0.0
+    return min(budget, START_SECONDS + trials + finalists)
+
+
+def _finalist_seconds(plan: Plan, pace: Pace) -> float:
+    """Of the wall, at most: who falls clearly behind is trained no further."""
+    settings = plan.settings
+    if not settings.finalists:
+        return 0.0
+    if plan.study is not None and _n_finished(plan) >= settings.trials:
+        count = len(missing(plan.study, plan.task, settings))
+    else:
+        has_preset = any(plan.space.contains(p.config) for p in presets_of(plan.task.name))
+        count = (min(settings.finalists, settings.trials) + has_preset) * n_draws(
+            plan.task, settings
+        )
+    return count * pace.retraining_seconds / settings.workers
+
+
+def _n_finished(plan: Plan) -> int:
+    if plan.study is None:
+        return 0
+    return sum(trial.state.is_finished() for trial in plan.study.get_trials(deepcopy=False))
+
+
+def _finished(plan: Plan) -> str:
+    return n_of(_n_finished(plan), "trial")
+
+
+def _between(low: float, high: float) -> str:
+    one, other = _round(low), _round(high)
+    return f"about {one:,}" if one == other else f"about {one:,} to {other:,}"
+
+
+def _round(count: float) -> int:
+    """To two digits."""
+    if count < 10:
+        return math.floor(count)
+    return int(float(f"{count:.1e}"))
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
