@@ -143,8 +143,8 @@ def lines(found: Audit) -> list[str]:
             f" {found.n_pruned} of these were ended there."
         ),
         (
-            f"That saved about {found.saved_seconds / 60:.1f} of {whole / 60:.1f} minutes of training,"
-            " had they trained as long as the others do on average."
+            f"That saved about {found.saved_seconds / 60:.1f} of {whole / 60:.1f} minutes of"
+            " training, had they trained as long as the others do on average."
         ),
     ]
     if not found.audited:

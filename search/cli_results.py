@@ -96,5 +96,6 @@ def ui(
 
     command, environment = ui_command(runs_dir, tracking_uri, port)
     typer.echo(f"MLflow at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.")
+    typer.echo("In a task's experiment, the view 'Trials, best first' has the columns that matter.")
     sys.stdout.flush()
     os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606 - it takes our place
