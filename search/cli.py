@@ -10,16 +10,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search import (
-    cli_advice,
-    cli_dashboard,
-    cli_models,
-    cli_report,
-    cli_results,
-    cli_trials,
-)
-from search.command_line import MORE, command_line, console, find_task
-from search.options import (
+from search.commands import advice as cli_advice
+from search.commands import dashboard as cli_dashboard
+from search.commands import models as cli_models
+from search.commands import report as cli_report
+from search.commands import results as cli_results
+from search.commands import trials as cli_trials
+from search.commands.command_line import MORE, command_line, console, find_task
+from search.commands.options import (
     DataDir,
     Epochs,
     Overrides,
@@ -207,6 +205,6 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _check_mlflow(runs_dir: Path, tracking_uri: str | None) -> None:
     """Before anything is written, and before the imports that take a second."""
-    from search.tracking_store import check_place
+    from search.tracking.store import check_place
 
     check_place(runs_dir, tracking_uri)

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from pipelines.splits import FOLDS
 from search import study as studies
-from search.comparison import LEVEL, Comparison, Interval
+from search.finalists.comparison import LEVEL, Comparison, Interval
+from search.finalists.verdict import on_folds, retrainings
 from search.one_trial import gap
 from search.show import SPARK_WIDTH, thinned
 from search.study import Record
 from search.texts import sparkline
-from search.trial_log import trial_name
-from search.verdict import on_folds, retrainings
+from search.tracking.trial_log import trial_name
 from spaces.config import Config
 from spaces.domains import Value
 from spaces.errors import InputError

@@ -9,7 +9,7 @@ from search import study as studies
 from search.settings import Settings
 from search.storage import open_storage
 from search.study import NoStudyError, Record
-from search.trial_log import in_words, trial_name
+from search.tracking.trial_log import in_words, trial_name
 from spaces.errors import InputError
 
 HOST = "127.0.0.1"

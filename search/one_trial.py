@@ -7,10 +7,10 @@ from optuna.study import StudyDirection
 
 from pipelines.tasks import Task
 from search import study as studies
+from search.finalists.verdict import Standing, chosen, verdict
 from search.layers import Shape, n_features
 from search.study import Record
-from search.trial_log import trial_name
-from search.verdict import Standing, chosen, verdict
+from search.tracking.trial_log import trial_name
 from spaces.errors import InputError
 
 BEST = "best"

@@ -12,9 +12,9 @@ import optuna
 
 from pipelines.runtime import Precision
 from search import study as studies
+from search.finalists.verdict import retrainings
 from search.layers import Layer, Layers, Shape, layers_of
 from search.study import REDUCTION, Record, State
-from search.verdict import retrainings
 from spaces.config import Config
 
 LEAST_TRIALS = 5

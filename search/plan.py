@@ -12,7 +12,7 @@ from rich.text import Text
 from pipelines.sources import SOURCES, find
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
-from search.finalists import SHARE, missing, n_draws, trial_budget
+from search.finalists.selection import SHARE, missing, n_draws, trial_budget
 from search.pace import Pace, guessed, measured
 from search.settings import Settings
 from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used

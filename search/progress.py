@@ -7,11 +7,11 @@ from rich.text import Text
 
 from search.active import Active
 from search.coordinator import Coordinator
-from search.finalist_training import FinalistTraining
-from search.finalists import Attempt
+from search.finalists.selection import Attempt
+from search.finalists.training import FinalistTraining
 from search.study import Record
 from search.texts import clock_text, n_of
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 
 
 def status(coordinator: Coordinator) -> list[Text]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from search import study as studies
 from search.study import Record
-from search.trial_log import end_metrics, trial_name
+from search.tracking.trial_log import end_metrics, trial_name
 from spaces.errors import InputError
 
 

@@ -22,13 +22,13 @@ from search import study as studies
 from search.checkpoints import Checkpoints, sole_search
 from search.coordinator import Coordinator
 from search.engine import DaskEngine, local_engine
-from search.finalist_training import FinalistTraining
-from search.finalists import missing, trial_budget
+from search.finalists.selection import missing, trial_budget
+from search.finalists.standings import summary, whole_verdict
+from search.finalists.training import FinalistTraining
 from search.settings import Settings
-from search.standings import summary, whole_verdict
 from search.study import State
-from search.tracking import DatasetInfo, Tracker, TrackingError
-from search.trial_log import MlflowTrialLog, git_commit
+from search.tracking.tracker import DatasetInfo, Tracker, TrackingError
+from search.tracking.trial_log import MlflowTrialLog, git_commit
 from search.view import SearchView, already_complete, beginning, ending
 from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training

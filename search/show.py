@@ -13,13 +13,13 @@ from rich.text import Text
 from pipelines.tasks import Task
 from search import study as studies
 from search.config_words import sentences
+from search.finalists.verdict import Standing, on_folds, verdict
 from search.layers import Layers, layers_of
 from search.one_trial import gap, input_shape, place, standing_of
 from search.settings import Settings
 from search.study import Record
 from search.texts import n_of, sparkline
-from search.trial_log import trial_name
-from search.verdict import Standing, on_folds, verdict
+from search.tracking.trial_log import trial_name
 
 SPARK_WIDTH = 48
 UI = "http://127.0.0.1:5000"

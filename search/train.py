@@ -20,8 +20,8 @@ from search.machine import available_cores
 from search.run import dataset_info, run_tags
 from search.settings import Settings
 from search.study import Record, State
-from search.tracking import Tracker
-from search.trial_log import end_metrics, end_tags, written
+from search.tracking.tracker import Tracker
+from search.tracking.trial_log import end_metrics, end_tags, written
 from spaces.config import Config
 from spaces.errors import RunFailedError
 

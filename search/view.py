@@ -14,15 +14,15 @@ from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.active import Active
 from search.coordinator import Coordinator
-from search.finalist_training import FinalistTraining
-from search.finalists import SHARE, Attempt, n_draws
+from search.finalists.selection import SHARE, Attempt, n_draws
+from search.finalists.standings import verdict_lines
+from search.finalists.training import FinalistTraining
 from search.progress import best_line, counts, finalists_status, status
 from search.settings import Settings
-from search.standings import verdict_lines
 from search.study import Record, best_first, epoch_text
 from search.study import rungs as rungs_of
 from search.texts import clock_text, n_of, sparkline
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 from spaces.config import Training
 from spaces.presets import PRESETS, presets_of
 from spaces.starts import STARTS

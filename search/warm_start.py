@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial, FrozenTrial
 from pipelines.tasks import Task
 from search import study as studies
 from search.study import Record
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 from spaces.config import OPTIMIZER_DEFAULTS, Config, Training
 from spaces.domains import Choice, Domain, Float, Value
 from spaces.errors import InputError

@@ -1,4 +1,4 @@
-"""Small exports as `search.export` leaves them, with the run in MLflow that they come from."""
+"""Small exports as `search.export.folder` leaves them, with the run in MLflow that they come from."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import joblib
 from pipelines.runtime import Runtime, configure
 from pipelines.tasks import TASKS
 from search.settings import Settings
-from search.tracking import DatasetInfo, Tracker
+from search.tracking.tracker import DatasetInfo, Tracker
 from spaces.presets import PRESETS
 from tests.fakes import new_study
 from tests.pipelines.test_tabular import churn_rows, write

@@ -10,9 +10,11 @@ from optuna.trial import TrialState
 
 from pipelines.tasks import Task
 from search import study as studies
-from search import verdict as verdicts
-from search.comparison import Interval
-from search.ledger import ledger_line
+from search.evaluation.ledger import ledger_line
+from search.finalists import verdict as verdicts
+from search.finalists.comparison import Interval
+from search.finalists.standings import verdict_lines
+from search.finalists.verdict import Standing
 from search.report.compared import Gain, gain, tutorials_text
 from search.report.words import (
     clock,
@@ -24,10 +26,8 @@ from search.report.words import (
     signed,
     spelled,
 )
-from search.standings import verdict_lines
 from search.study import Record, epoch_text
-from search.trial_log import trial_name
-from search.verdict import Standing
+from search.tracking.trial_log import trial_name
 from spaces.config import Config, ConvBlock
 from spaces.errors import InputError
 from spaces.presets import PRESETS

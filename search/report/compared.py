@@ -10,11 +10,11 @@ import optuna
 from pipelines.splits import FOLDS
 from pipelines.tasks import Task
 from search import study as studies
-from search import verdict as verdicts
-from search.comparison import LEVEL, UNKNOWN, Comparison, Interval
-from search.ledger import latest
+from search.evaluation.ledger import latest
+from search.finalists import verdict as verdicts
+from search.finalists.comparison import LEVEL, UNKNOWN, Comparison, Interval
+from search.finalists.verdict import Standing
 from search.report.words import listed, pair, signed
-from search.verdict import Standing
 from spaces.presets import PRESETS, Preset, presets_of
 
 

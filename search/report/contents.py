@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from pipelines.tasks import Task
 from search import audit as audits
 from search import config_words
+from search.finalists.verdict import on_folds, retrainings
 from search.layers import layers_of
 from search.one_trial import input_shape
 from search.report import advice
@@ -28,8 +29,7 @@ from search.report.timeline import timeline
 from search.report.words import n_of
 from search.settings import Settings
 from search.study import run_of
-from search.tracking_reading import RunReader
-from search.verdict import on_folds, retrainings
+from search.tracking.reading import RunReader
 from spaces.config import Config
 from spaces.space import Space
 

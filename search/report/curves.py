@@ -11,7 +11,7 @@ from search.report.scale import score_limits, scored_line, sign_of, within
 from search.report.values_axis import axis_of, place_of, value_text
 from search.report.words import metric_name
 from search.study import Record
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 from spaces.domains import Choice, Domain, Value
 from spaces.presets import PRESETS
 from spaces.space import Space

@@ -4,10 +4,10 @@ import math
 
 import optuna
 
+from search.finalists.verdict import Standing, on_folds, verdict
 from search.report.plots import Axis, Colour, Dots, Layer, Line, Plot, categories
 from search.report.words import metric_name, n_of
-from search.trial_log import trial_name
-from search.verdict import Standing, on_folds, verdict
+from search.tracking.trial_log import trial_name
 
 LABEL = 14
 

@@ -23,7 +23,7 @@ from search.report.scale import score_limits, within
 from search.report.sentences import points, sentence
 from search.report.values_axis import axis_of, place_of, scattered, tick_text, value_text
 from search.report.words import listed, metric_name
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 from spaces.domains import Choice, Value
 from spaces.space import Space
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from search.report.plots import Axis, Bars, Dots, Heat, Line, Plot, categories
 from search.report.words import n_of
-from search.tracking_reading import RunReader
+from search.tracking.reading import RunReader
 
 N_PICTURES = 24
 Z = 1.96

@@ -15,8 +15,8 @@ from search.report.contents import contents
 from search.report.plots_live import live
 from search.report.stills import still
 from search.settings import Settings
-from search.tracking_reading import RunReader
-from search.trial_log import trial_name
+from search.tracking.reading import RunReader
+from search.tracking.trial_log import trial_name
 
 ARTIFACT = "report.html"
 

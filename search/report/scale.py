@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 
 from search.report.plots import Colour, Dots, Layer, Symbol
 from search.study import Record, epoch_text
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 
 SPREADS = 3.0
 """What lies so many times as far below the median as the best above is left out of a picture."""

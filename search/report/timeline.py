@@ -10,7 +10,7 @@ from search import study as studies
 from search.report.plots import Axis, Layer, Plot, Spans, categories
 from search.report.scale import LOOKS
 from search.report.words import clock, n_of, time_unit
-from search.trial_log import trial_name
+from search.tracking.trial_log import trial_name
 from search.warm_start import ORIGIN
 
 PAUSE_SECONDS = 30.0

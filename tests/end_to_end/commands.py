@@ -13,7 +13,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from search import verdict
+from search.finalists import verdict
 from search.settings import Settings
 from search.study import find_study
 

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.tasks import TASKS
-from search.registry import register
+from search.export.registry import register
 from tests.end_to_end import commands
 from tests.exported import churn_data, export_of, settings_of
 from tests.fakes import new_study

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from search import tracking_views as views
 from search.settings import Settings
 from search.study import find_study
+from search.tracking import views
 from tests.end_to_end import commands
 from tests.end_to_end.browser import Page, chromium, needs_chromium
 from tests.end_to_end.test_serving import wait_for

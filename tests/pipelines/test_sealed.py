@@ -41,7 +41,7 @@ segment = Segment(
 )
 result = train_segment(segment)
 print(result.reached, *finish_trial(replace(segment, begin=2.0), result.rows, "completed"))
-print("pipelines.sealed" in sys.modules, "search.evaluate" in sys.modules)
+print("pipelines.sealed" in sys.modules, "search.evaluation.evaluate" in sys.modules)
 """
 
 

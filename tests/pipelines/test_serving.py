@@ -21,7 +21,7 @@ from pipelines import serving
 from pipelines.raw_inputs import COLUMNS, contract, raw_examples
 from pipelines.serving import BadInputError, BrokenModelError, Predictor
 from pipelines.tasks import TASKS
-from search.registry import register
+from search.export.registry import register
 from tests.exported import churn_data, export_of, settings_of
 from tests.fakes import new_study
 

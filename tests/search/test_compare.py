@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from search.compare import Trial, causes, check, comparison_page, conclusions, differences
+from search.finalists.verdict import Retraining, store
 from search.one_trial import numbered
-from search.verdict import Retraining, store
 from spaces.config import Config
 from spaces.errors import InputError
 from spaces.presets import PRESETS

@@ -19,15 +19,15 @@ from typer.testing import CliRunner
 
 from pipelines.splits import SearchData
 from pipelines.tasks import TASKS
-from search import cli_advice
 from search import pace as pacing
+from search.commands import advice as cli_advice
+from search.finalists.verdict import Retraining, store
 from search.layers import layers_of
 from search.pace import Pace, guessed, measured
 from search.plan import data_here, make_plan, plan_page
 from search.settings import Settings
 from search.space_check import draws, looks_wrong, used
 from search.study import Record, rungs, study_name
-from search.verdict import Retraining, store
 from spaces.config import Training
 from spaces.domains import Choice, Int
 from spaces.presets import PRESETS

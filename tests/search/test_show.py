@@ -11,14 +11,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines.tasks import TASKS
-from search import cli_trials
+from search.commands import trials as cli_trials
 from search.config_words import sentences
+from search.finalists.verdict import Retraining, store
 from search.one_trial import input_shape, numbered, place
 from search.settings import Settings
 from search.show import next_steps, thinned, trial_page, where_options
 from search.space_check import draws
 from search.storage import open_storage
-from search.verdict import Retraining, store
 from spaces.config import Training
 from spaces.errors import InputError
 from spaces.presets import PRESETS

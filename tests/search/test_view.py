@@ -16,12 +16,12 @@ from rich.text import Text
 from pipelines.splits import SearchData
 from pipelines.tasks import TASKS
 from search.coordinator import Coordinator
-from search.finalist_training import FinalistTraining
+from search.finalists.training import FinalistTraining
+from search.finalists.verdict import Retraining, store
 from search.progress import best_line, finalists_status, seconds_left, status
 from search.settings import Settings
 from search.study import Record, tell, write
 from search.texts import sparkline
-from search.verdict import Retraining, store
 from search.view import SearchView, already_complete, beginning, ended_line, ending
 from search.worker_time import WorkerTime
 from spaces.config import Config, Training

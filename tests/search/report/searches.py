@@ -8,8 +8,8 @@ import optuna
 
 from pipelines.segment import SegmentFailure
 from search.coordinator import Coordinator
+from search.finalists.verdict import Retraining, store
 from search.settings import Settings
-from search.verdict import Retraining, store
 from spaces.space import Space
 from tests.fakes import TASK, Curve, FakeEngine, FakeLog, Fault, SilentView, new_study, rising
 from tests.search.report.known import SPACE as KNOWN_SPACE

@@ -15,12 +15,12 @@ from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from pipelines.tasks import TASKS
-from search.ledger import Opening, Score, write_opened, write_scored
+from search.evaluation.ledger import Opening, Score, write_opened, write_scored
 from search.report.page import make_report
 from search.report.searched import overrides_from, search_command, searched_space
 from search.report.words import clock, listed, metric_name, pair, signed
 from search.settings import Settings
-from search.tracking_reading import RunReader
+from search.tracking.reading import RunReader
 from spaces.domains import Choice, Float
 from spaces.presets import PRESETS
 from spaces.space import Space

@@ -1,0 +1,1 @@
+"""The test set and the baselines: measured by one protocol, counted."""

@@ -1,0 +1,250 @@
+"""`hpsearch evaluate`: the winner refitted on all searched rows, and scored on the sealed ones."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+from rich.console import Console
+
+from pipelines import scoring
+from pipelines.refit import reports
+from pipelines.runtime import Runtime
+from pipelines.scoring import Probabilities
+from pipelines.sealed import open_sealed, require_sealed
+from pipelines.segment import Segment
+from pipelines.splits import Division, SearchData, Split, content_digest
+from pipelines.tasks import Task
+from pipelines.whole import predict
+from search import study as studies
+from search.checkpoints import sole_search
+from search.coordinator import SEGMENT_SECONDS, TICK_SECONDS
+from search.engine import Engine, WorkerLostError, local_engine
+from search.evaluation.ledger import Opening, write_opened, write_scored
+from search.evaluation.log import log_evaluation
+from search.evaluation.refits import Refit, Refitting
+from search.evaluation.scores import scored
+from search.evaluation.view import ended_line, planned_line, shown
+from search.finalists.verdict import Standing, chosen
+from search.settings import Settings
+from search.study import Record
+from search.tracking.tracker import TrackingError
+from search.tracking.trial_log import git_commit
+from spaces.config import Config
+from spaces.errors import InputError, RunFailedError
+
+DRAWS = 5
+FRESH = 2**33
+"""Where the stream of seeds for refits begins: neither trials nor finalists come so far."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the test rows said of a study's winner; `report` counts each row once a seed."""
+
+    opening: Opening
+    report: str
+
+
+class EvaluationFailedError(RunFailedError):
+    """Nothing could be scored; the message is for the user."""
+
+
+def evaluate(
+    task: Task,
+    settings: Settings,
+    study: optuna.Study,
+    *,
+    draws: int = DRAWS,
+    console: Console,
+    command: str,
+) -> Evaluation:
+    """Refits the winner on train and validation, opens the test set once and keeps its scores.
+
+    Args:
+        draws: Refits, each with its own fresh seed.
+
+    Raises:
+        InputError: no trial has completed, the task has no test rows or they cannot be found,
+            or the data are not the study's.
+        EvaluationFailedError: every refit failed, in which case the test set stays closed; or
+            workers die at scoring.
+    """
+    if draws < 1:
+        raise InputError(f"--seeds must be at least 1, got {draws}.")
+    number, record, standing = chosen(study)
+    require_sealed(task, settings.data_dir)
+    data = task.load(settings.data_dir, "refit")
+    _check_digest(task, data, study)
+    opening = _planned(task, settings, study, number, record, standing, draws, command)
+    with sole_search(settings.runs_dir, study.study_name):
+        console.print(planned_line(task, data, opening))
+        n_jobs = draws * (2 if task.binary else 1)
+        with local_engine(min(settings.workers, n_jobs)) as engine:
+            evaluation, artifacts = _Evaluating(task, settings, data, engine, console).run(opening)
+    console.print(shown(task, evaluation.opening, evaluation.report))
+    try:
+        log_evaluation(task, settings, study, data, evaluation.opening, artifacts)
+    except (TrackingError, InputError) as error:
+        console.print(f"{error} The ledger has the scores all the same.", style="yellow")
+    return evaluation
+
+
+def _check_digest(task: Task, data: SearchData, study: optuna.Study) -> None:
+    expected = study.user_attrs["data_digest"]
+    if data.digest != expected:
+        raise InputError(
+            f"The data of {task.name} have the digest {data.digest}, the study was made with"
+            f" {expected}: point --data-dir to the same files."
+        )
+
+
+def _planned(
+    task: Task,
+    settings: Settings,
+    study: optuna.Study,
+    number: int,
+    record: Record,
+    standing: Standing | None,
+    draws: int,
+    command: str,
+) -> Opening:
+    """The opening as it will be, without its scores."""
+    metric = task.goal.metric
+    scored_again = [each for each in standing.retrainings if not each.cause] if standing else []
+    best_rows = [each.best for each in scored_again] or [record.best]
+    return Opening(
+        task=task.name,
+        study=study.study_name,
+        metric=metric.removeprefix("val_"),
+        data_digest=study.user_attrs["data_digest"],
+        trial=number,
+        config=record.config,
+        seeds=tuple(studies.seed_of(settings.seed, FRESH + draw) for draw in range(draws)),
+        epochs=statistics.median_high(row["epoch"] for row in best_rows),
+        promised=standing.mean if standing and scored_again else record.best[metric],
+        precision=settings.precision,
+        command=command,
+        commit=git_commit(),
+    )
+
+
+class _Evaluating:
+    """What the steps of one evaluation share."""
+
+    def __init__(
+        self, task: Task, settings: Settings, data: SearchData, engine: Engine, console: Console
+    ) -> None:
+        self._task, self._settings, self._data = task, settings, data
+        self._engine, self._console = engine, console
+        self._how = Runtime(1, settings.precision, settings.deterministic)
+
+    def run(self, planned: Opening) -> tuple[Evaluation, dict[str, bytes]]:
+        """Trains all, then opens the test set: from then on nothing is trained any more."""
+        divisions: list[Division] = ["refit", "search"] if self._task.binary else ["refit"]
+        trained = self._trained(planned, divisions)
+        failed = {refit.segment.seed: refit.cause for refit in trained if refit.cause}
+        sound = [refit for refit in trained if refit.segment.seed not in failed]
+        if not sound:
+            raise EvaluationFailedError(
+                f"None of {len(planned.seeds)} refits can be scored, and the test set stays"
+                f" closed; the first: {next(iter(failed.values()))}."
+            )
+        thresholds = self._thresholds([r for r in sound if r.segment.division == "search"])
+        refits = [refit for refit in sound if refit.segment.division == "refit"]
+
+        opening = write_opened(self._settings.runs_dir, replace(planned, failed=failed))
+        test = open_sealed(self._task, self._settings.data_dir, self._data.preprocessor)
+        return self._scored(opening, test, self._answers(refits, test), thresholds)
+
+    def _trained(self, planned: Opening, divisions: Sequence[Division]) -> list[Refit]:
+        refitting = Refitting(
+            self._engine,
+            timeout_seconds=self._settings.timeout_seconds,
+            show=lambda refit: self._console.print(ended_line(refit)),
+        )
+        return refitting.run(
+            [
+                self._segment(planned, seed, division)
+                for seed in planned.seeds
+                for division in divisions
+            ]
+        )
+
+    def _segment(self, planned: Opening, seed: int, division: Division) -> Segment:
+        config = Config.model_validate(planned.config)
+        # The learning rate goes on by all epochs of the config, as where the best one was found.
+        training = config.training.model_copy(update={"patience": 0})
+        return Segment(
+            key=f"{planned.study}/evaluate/{division}/{seed}",
+            task=self._task.name,
+            config=config.model_copy(update={"training": training}),
+            seed=seed,
+            how=self._how,
+            data_dir=self._settings.data_dir,
+            data_digest=planned.data_digest,
+            begin=0.0,
+            until=planned.epochs,
+            seconds=SEGMENT_SECONDS,
+            division=division,
+        )
+
+    def _thresholds(self, trained: Sequence[Refit]) -> dict[int, float]:
+        """The best threshold of F1 by seed, on validation rows that were not trained on."""
+        if not trained:
+            return {}
+        validation = self._task.load(self._settings.data_dir, "search").validation
+        answers = self._answers(trained, validation)
+        return {s: scoring.best_threshold(validation.labels, a) for s, a in answers.items()}
+
+    def _answers(self, refits: Sequence[Refit], split: Split) -> dict[int, Probabilities]:
+        """What each network says of the rows, by seed."""
+        common = self._task.name, self._settings.data_dir, self._how
+        calls = [(*common, refit.network, split.inputs) for refit in refits]
+        answers = self._done(predict, calls)
+        return {refit.segment.seed: a for refit, a in zip(refits, answers, strict=True)}
+
+    def _scored(
+        self,
+        opening: Opening,
+        test: Split,
+        answers: Mapping[int, Probabilities],
+        thresholds: Mapping[int, float],
+    ) -> tuple[Evaluation, dict[str, bytes]]:
+        of_seeds = [thresholds.get(seed) for seed in answers]
+        opening = replace(
+            opening,
+            scores=scored(self._task, test.labels, list(answers.values()), of_seeds),
+            thresholds=tuple(thresholds.values()),
+            test_digest=content_digest(test.inputs, test.labels),
+        )
+        write_scored(self._settings.runs_dir, opening)
+        pooled = np.tile(test.labels, len(answers)), np.concatenate(list(answers.values()))
+        artifacts: dict[str, bytes]
+        (artifacts,) = self._done(reports, [(*pooled, self._task.class_names)])
+        report = artifacts["classification_report.txt"].decode()
+        return Evaluation(opening, report), artifacts
+
+    def _done(self, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
+        """What the work returned for each of the calls; a worker that dies is replaced once."""
+        open_jobs = {
+            self._engine.submit(work, *call, near=None): n for n, call in enumerate(calls)
+        }
+        results: dict[int, Any] = {}
+        lost: set[int] = set()
+        while open_jobs:
+            for job in self._engine.wait(TICK_SECONDS):
+                n = open_jobs.pop(job)
+                try:
+                    results[n] = job.result()
+                except WorkerLostError as error:
+                    if n in lost:
+                        raise EvaluationFailedError(
+                            f"A worker was lost twice at the same rows ({error}): run it again"
+                            " with fewer --workers."
+                        ) from error
+                    lost.add(n)
+                    open_jobs[self._engine.submit(work, *calls[n], near=None)] = n
+        return [results[n] for n in range(len(calls))]

@@ -1,0 +1,284 @@
+"""docs/results.md: what the tutorials reported, what was measured here, what the search found."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from pipelines.classical import CLASSICAL, Classical
+from pipelines.splits import FOLDS
+from pipelines.tasks import TASKS, Task
+from search.checkpoints import write_whole
+from search.evaluation.baseline_training import duration_text
+from search.evaluation.classical import TRIALS, values_of
+from search.evaluation.ledger import Opening, latest, ledger_line
+from search.evaluation.measurements import WITHOUT_TEST, Measurement, Measurements, Spread, plain
+from search.finalists.comparison import LEVEL, Comparison
+from search.finalists.verdict import chosen
+from search.settings import Settings
+from search.tracking.trial_log import trial_name
+from spaces.errors import InputError
+from spaces.presets import PRESETS, Preset, presets_of
+
+PAGE = Path("docs/results.md")
+MISSING = "not measured yet"
+ALONE = -1
+"""In the place of a draw: the score of the trial itself."""
+NAMES = {"accuracy": "accuracy", "auc": "AUC"}
+CHECKS = {
+    "xor": "There is no test, and validation is on the rows that were trained on: a check that a "
+    "network can represent the function, and nothing more.",
+}
+
+Scores = Mapping[int, Mapping[str, float]]
+"""By draw or seed, then by name of the metric without `val_`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model in the table; scores are one for each training, and empty if there are none."""
+
+    name: str
+    reported: str
+    validation: Scores
+    test: Scores
+    n_parameters: int
+    seconds: float
+    note: str = ""
+
+
+def write_page(
+    task: Task, settings: Settings, study: optuna.Study | None, path: Path = PAGE
+) -> None:
+    """Puts the task's table into the page; all that stands outside its markers stays.
+
+    Raises:
+        InputError: the page is there without markers for the task.
+    """
+    page = path.read_text() if path.exists() else new_page()
+    begin, end = _markers(task.name)
+    if begin not in page or end not in page:
+        raise InputError(
+            f"{path} has no lines {begin} and {end} for the table: add them, or move it away."
+        )
+    head, rest = page.split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(section(task, settings, study))
+    write_whole(path, f"{head}{begin}\n{text}\n{end}{tail}".encode())
+
+
+def new_page() -> str:
+    """The page before anything was measured."""
+    blank = Settings(runs_dir=Path("nowhere"))
+    parts = [_PROSE]
+    for name in dict.fromkeys(preset.task for preset in PRESETS.values()):
+        begin, end = _markers(name)
+        table = "\n".join(section(TASKS[name], blank, None))
+        parts.append(f"\n## {TASKS[name].title}\n\n{begin}\n{table}\n{end}\n")
+    return "".join(parts)
+
+
+def section(task: Task, settings: Settings, study: optuna.Study | None) -> Iterator[str]:
+    """The lines between the markers of a task."""
+    store = Measurements(settings.runs_dir, task.name)
+    rows = [_preset_row(preset, store.of(preset.name)) for preset in presets_of(task.name)]
+    classical = [_classical_row(m, store.of(m.name)) for m in CLASSICAL.get(task.name, ())]
+    found = _found_row(task, settings, study)
+    shown = _shown(task)
+    untested = "none" if task.name in WITHOUT_TEST else MISSING
+    titles = [f"{split} {NAMES[name]}" for split in ("validation", "test") for name in shown]
+    head = ["model", "reported by the author", *titles, "trainings", "weights", "a training"]
+    yield _line(head)
+    yield _line(["---", "---", *["---:"] * (len(head) - 2)])
+    for row in [*rows, *classical, found]:
+        yield _line(_cells(row, shown, untested))
+    notes = [f"- `{p.name}`: {p.note}" for p in presets_of(task.name) if p.note]
+    notes += [row.note for row in [*rows, *classical, found] if row.note]
+    precisions = {m.precision for p in presets_of(task.name) for m in store.of(p.name)}
+    if precisions:
+        notes.append(f"- The presets were trained in {' and '.join(sorted(precisions))}.")
+    if task.name in CHECKS:
+        notes.append(f"- {CHECKS[task.name]}")
+    if classical:
+        notes.append(f"- {_compared(task, classical[0], found)}")
+    yield from ["", *notes] if notes else []
+
+
+def _shown(task: Task) -> list[str]:
+    return list(dict.fromkeys([plain(task.goal.metric), "accuracy"]))
+
+
+def _preset_row(preset: Preset, stored: Sequence[Measurement]) -> Row:
+    config = preset.config.model_dump(mode="json")
+    own = [m for m in stored if dict(m.config) == config]
+    failed = [m for m in own if m.cause]
+    note = ""
+    if failed:
+        note = (
+            f"- `{preset.name}`: {len(failed)} of {len(own)} trainings failed: {failed[0].cause}."
+        )
+    return _measured_row(f"`{preset.name}` ({preset.config.title()})", preset.reported, own, note)
+
+
+def _classical_row(model: Classical, stored: Sequence[Measurement]) -> Row:
+    note = ""
+    if stored:
+        values = ", ".join(
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in values_of(stored[0].config).items()
+        )
+        note = f"- {model.title} with {stored[0].config[TRIALS]} trials: {values}."
+    return _measured_row(model.title, "not in the tutorial", stored, note)
+
+
+def _measured_row(name: str, reported: str, stored: Sequence[Measurement], note: str) -> Row:
+    good = [m for m in stored if not m.cause]
+    seconds = Spread.of(m.train_seconds for m in good)
+    return Row(
+        name=name,
+        reported=reported,
+        validation={m.draw: _plain(m.validation) for m in good},
+        test={m.draw: m.test for m in good if m.test},
+        n_parameters=max((m.n_parameters for m in good), default=0),
+        seconds=seconds.mean if seconds else 0.0,
+        note=note,
+    )
+
+
+def _found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row:
+    """What the search's finalists say of its winner; without any, its best trial's own score."""
+    blank = Row("**found by the search**", "", {}, {}, 0, 0.0)
+    if study is None:
+        return blank
+    try:
+        number, record, standing = chosen(study)
+    except InputError:  # no trial has completed
+        return blank
+    trained = [r for r in standing.retrainings if not r.cause] if standing else []
+    seconds = Spread.of(r.train_seconds for r in trained)
+    finished = sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
+    where = f"{trial_name(number)} of the {finished} trials of study {study.study_name}"
+    if trained:
+        note = f"- The search's row is {where}, trained again as a finalist."
+    else:
+        note = (
+            f"- The search's row is {where}; that score chose it, and no finalist was trained"
+            " again: it is too good."
+        )
+    note += f" In the ledger: {ledger_line(settings.runs_dir, task.name, study.study_name)}."
+    opening = latest(settings.runs_dir, task.name, study.study_name)
+    return Row(
+        name=f"**found by the search** ({record.parsed_config().title()})",
+        reported="",
+        validation={r.draw: _plain(r.best) for r in trained} or {ALONE: _plain(record.best)},
+        test=_by_seed(opening),
+        n_parameters=record.n_parameters,
+        seconds=seconds.mean if seconds else record.train_seconds,
+        note=note,
+    )
+
+
+def _by_seed(opening: Opening | None) -> Scores:
+    if opening is None:
+        return {}
+    n_scored = len(opening.scores[opening.metric].values)
+    return {
+        n: {name: score.values[n] for name, score in opening.scores.items()}
+        for n in range(n_scored)
+    }
+
+
+def _compared(task: Task, boosting: Row, found: Row) -> str:
+    """One sentence on who wins: the boosted trees, or the network that the search found."""
+    name, rows = plain(task.goal.metric), ((0, boosting), (1, found))
+    common = sorted(set(boosting.validation) & set(found.validation))
+    if len(common) < 2:
+        return "Whether the boosting wins over the search's network is not measured yet."
+    fit = Comparison(
+        {(n, draw): row.validation[draw][name] for n, row in rows for draw in common},
+        overlap=1 / (FOLDS - 1),
+    )
+    mean, half = fit.mean(0) - fit.mean(1), fit.half_width(0, 1, (1 + LEVEL) / 2)
+    low, high = mean - half, mean + half
+    winner = "the boosting wins" if mean > 0 else "the network wins"
+    verdict = "the boosting and the network are tied" if low <= 0 <= high else winner
+    tested = ""
+    if boosting.test and found.test:
+        theirs, ours = (_text(_spread(row.test, name), name) for row in (boosting, found))
+        tested = f"; on the test rows the boosting reaches {theirs}, the network {ours}"
+    return (
+        f"Over the same {len(common)} folds {verdict}: the boosting's validation"
+        f" {NAMES[name]} is {mean:+.4f} from the network's (95 % interval {low:+.4f} to"
+        f" {high:+.4f}){tested}."
+    )
+
+
+def _spread(scores: Scores, name: str) -> Spread | None:
+    return Spread.of(each[name] for each in scores.values() if name in each)
+
+
+def _cells(row: Row, shown: Sequence[str], untested: str) -> list[str]:
+    scores = [
+        _text(_spread(split, name), name, missing)
+        for split, missing in ((row.validation, MISSING), (row.test, untested))
+        for name in shown
+    ]
+    count = len(row.validation)
+    return [
+        row.name,
+        row.reported or "-",
+        *scores,
+        str(count) if count else "-",
+        f"{row.n_parameters:,}" if row.n_parameters else "-",
+        duration_text(row.seconds) if row.seconds else "-",
+    ]
+
+
+def _text(spread: Spread | None, metric: str, missing: str = MISSING) -> str:
+    if spread is None:
+        return missing
+    scale, unit, digits = (100, " %", 2) if metric == "accuracy" else (1, "", 4)
+    mean = f"{spread.mean * scale:.{digits}f}"
+    if math.isnan(spread.std):
+        return f"{mean}{unit}"
+    return f"{mean} ± {spread.std * scale:.{digits}f}{unit}"
+
+
+def _plain(scores: Mapping[str, float]) -> dict[str, float]:
+    return {plain(name): value for name, value in scores.items()}
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markers(task: str) -> tuple[str, str]:
+    return f"<!-- results:{task} -->", f"<!-- /results:{task} -->"
+
+
+_PROSE = """\
+# Results
+
+Every model of the tutorials, as its author reported it and as this project measures it, beside
+the best that the search found. The tables are written by `make baselines TASK=...` from stored
+measurements; the text outside of their markers is not touched.
+
+How it was measured:
+
+- Each model trains with its author's hyperparameters and epochs on the training rows that are
+  left once the validation rows are carved from them (one sixth of the images, a fifth of the
+  rows of tables). The last weights count, as they did for the author.
+- Five seeds, three where one training takes more than ten minutes: mean ± standard deviation.
+  Churn and iris also change the fold with the seed, as the luck of a split is larger there.
+- The test rows are opened once all models of a table are trained. These scores choose nothing;
+  every opening stands in the ledger.
+- The authors of the MNIST and Fashion-MNIST tutorials validated on the test set, and stopped or
+  chose by it; what they report is comparable as a figure of the same model, not of the same
+  protocol. "train" marks figures on training rows.
+- The search's model is the winner of its finalists: validation over fresh seeds, or folds. For
+  its test score it trains on the validation rows too, as do the models of scikit-learn. On a fold
+  its best epoch counts, which the models of scikit-learn do not have: that favours it a little.
+"""

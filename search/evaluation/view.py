@@ -1,0 +1,101 @@
+"""What a person reads of an evaluation: what is trained, what it scores, how sure that is."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.splits import SearchData
+from pipelines.tasks import Task
+from search.evaluation.ledger import Interval, Opening
+from search.evaluation.refits import Refit
+from search.study import epoch_text
+from search.tracking.trial_log import trial_name
+from spaces.config import Config
+
+TITLES = {
+    "loss": "log loss",
+    "macro_f1": "macro F1",
+    "calibration_error": "calibration error",
+    "auc": "ROC AUC",
+    "pr_auc": "PR-AUC",
+    "lift": "lift, top tenth",
+    "f1_at_threshold": "F1 at threshold",
+}
+
+
+def planned_line(task: Task, data: SearchData, opening: Opening) -> str:
+    config = Config.model_validate(opening.config)
+    of_all, epochs = config.training.epochs, epoch_text(opening.epochs)
+    length = f"{epochs} epochs" if opening.epochs == of_all else f"{epochs} of {of_all} epochs"
+    return (
+        f"{task.title}: {trial_name(opening.trial or 0)}, {config.title()}, refitted on"
+        f" {len(data.train.labels):,} train and validation rows: {_seeds(opening)},"
+        f" {length} each."
+    )
+
+
+def ended_line(refit: Refit) -> Text:
+    segment = refit.segment
+    only = " on train alone, for the threshold" if segment.division == "search" else ""
+    if refit.cause:
+        return Text(f"seed {segment.seed}{only}: {refit.cause}; not scored.", style="yellow")
+    return Text(f"seed {segment.seed}{only}: trained in {refit.train_seconds:.0f} s")
+
+
+def shown(task: Task, opening: Opening, report: str) -> RenderableType:
+    return Group(
+        "",
+        _table(task, opening),
+        "",
+        *_notes(opening),
+        "",
+        Text("Each row counted once a seed:"),
+        Text(report.rstrip()),
+    )
+
+
+def _table(task: Task, opening: Opening) -> Table:
+    title = f"{task.title}, test set"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    table.add_column("score", no_wrap=True)
+    for name in ("mean", "95 %, seeds", "95 %, test rows"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, score in opening.scores.items():
+        cells = (f"{score.mean:.4f}", _text(score.interval), _text(score.sampling))
+        table.add_row(TITLES.get(name, name), *cells)
+    return table
+
+
+def _notes(opening: Opening) -> Iterator[RenderableType]:
+    score = opening.scores[opening.metric]
+    if opening.promised is not None and opening.gap is not None:
+        yield Text(
+            f"Validation promised {opening.metric} {opening.promised:.4f}, the test gave"
+            f" {score.mean:.4f}: a gap of {opening.gap:+.4f}."
+        )
+    if opening.thresholds:
+        chosen = ", ".join(f"{threshold:.3f}" for threshold in opening.thresholds)
+        yield Text(f"Thresholds, chosen on validation: {chosen}.")
+    if opening.failed:
+        yield Text(f"Not scored: {len(opening.failed)} of {_seeds(opening)}.", style="yellow")
+    yield _count(opening)
+
+
+def _count(opening: Opening) -> Text:
+    if opening.number == 1:
+        return Text("The test set was opened for this study for the first time.")
+    return Text(
+        f"The test set has now been opened {opening.number} times for this study: what was"
+        " changed since the first time may owe its score to it.",
+        style="yellow",
+    )
+
+
+def _seeds(opening: Opening) -> str:
+    return "1 seed" if len(opening.seeds) == 1 else f"{len(opening.seeds)} seeds"
+
+
+def _text(interval: Interval | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "-"

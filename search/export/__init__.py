@@ -1,0 +1,1 @@
+"""What leaves the house: the folder for a colleague, and the registered model."""

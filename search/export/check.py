@@ -1,0 +1,162 @@
+"""The proof of an export: its train.py, run in a clean process, must score as the search did."""
+
+import math
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from pipelines.sources import fetch
+from pipelines.splits import FOLDS
+from pipelines.tasks import Task
+from search.export.script_data import DATA
+from search.finalists.comparison import LEVEL, Interval
+from search.finalists.verdict import Standing, verdict
+from search.settings import Settings
+from search.study import Record
+
+ROUNDING = 1e-6
+"""Of the score that a script prints."""
+
+_CLEAN = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(("spaces", "pipelines", "search")))  # as if not installed
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+_NOISE = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} \d\d:")
+"""What TensorFlow's libraries say at import whatever its log level."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One run of an exported script.
+
+    Attributes:
+        verified: None where the script ran and there is no interval to compare its score with.
+        score: Of the study's metric; None where the script failed.
+        interval: Where one more training is to be expected.
+        note: One sentence on what came out.
+    """
+
+    verified: bool | None
+    score: float | None
+    interval: Interval | None
+    seed: int
+    seconds: float
+    note: str
+
+    def fields(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def expected(study: optuna.Study, task: Task, number: int, record: Record) -> Interval | None:
+    """Where the score of one more training of a trial's config is to be expected.
+
+    The spread of single trainings is the one that the verdict found, pooled over all finalists.
+    The centre is the trial's mean over fresh seeds. A script scores on the validation split of
+    the search: where finalists were compared on folds instead, their mean is over other rows,
+    and the centre is the trial's own score on that split. It is optimistic, for which the spread
+    of the folds, where the luck of the split comes on top of that of the seed, leaves room. So
+    it is too for a trial that is no finalist.
+
+    Returns:
+        The two ends; None where no config was trained again twice.
+    """
+    found = verdict(study)
+    known = [s for s in found.standings if math.isfinite(s.interval[1])] if found else []
+    if not known:
+        return None
+    own = next((standing for standing in known if standing.number == number), None)
+    metric = study.user_attrs["metric"]
+    centre, count = (record.best[metric], 1)
+    if own is not None and not task.folds:
+        centre, count = own.mean, own.n_scored
+    half = _spread(own or known[0], task) * math.sqrt(1 + 1 / count)
+    return max(centre - half, 0.0), min(centre + half, 1.0)  # all that a share can be
+
+
+def _spread(standing: Standing, task: Task) -> float:
+    """The deviation of single trainings times Student's t, from the interval of their mean."""
+    low, high = standing.interval
+    overlap = 1 / (FOLDS - 1) if task.folds else 0.0  # see `Comparison`
+    share = 1 / standing.n_scored + overlap
+    return (high - low) / 2 / math.sqrt(share)
+
+
+def check(
+    script: Path, task: Task, settings: Settings, interval: Interval | None, console: Console
+) -> Check:
+    """Runs a script with a fresh seed in a process without this project; shows what it prints."""
+    seed = secrets.randbelow(2**31)
+    folder = []
+    if DATA[task.name].has_files:
+        folder = ["--data", str(fetch(task.name, settings.data_dir)[0].parent.resolve())]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as place:
+        command = [sys.executable, "-I", "-c", _CLEAN, str(script.resolve())]
+        status, output = _run([*command, "--seed", str(seed), *folder], Path(place), console)
+    seconds = round(time.monotonic() - started, 1)
+    score = _printed(output, task.goal.metric)
+    verified, note = _judgement(status, score, task.goal.metric, interval)
+    return Check(verified, score, interval, seed, seconds, note)
+
+
+def _judgement(
+    status: int, score: float | None, metric: str, interval: Interval | None
+) -> tuple[bool | None, str]:
+    if status or score is None or not math.isfinite(score):
+        reason = f"with status {status}" if status else f"with {metric} {score}"
+        return False, f"train.py ended {reason}"
+    if interval is None:
+        return None, "train.py runs; there are no finalists to compare its score with"
+    low, high = interval
+    between = f"{low:.4f} to {high:.4f}, where {LEVEL:.0%} of such trainings end"
+    if low - ROUNDING <= score <= high + ROUNDING:
+        return True, f"train.py reached {metric} {score:.4f}, inside {between}"
+    side = "below" if score < low else "above"
+    return False, f"train.py reached {metric} {score:.4f}, {side} {between}"
+
+
+def _run(command: list[str], folder: Path, console: Console) -> tuple[int, str]:
+    """Exit status and output, which is shown while it comes."""
+    lines = []
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if not _NOISE.match(line):
+                    lines.append(line)
+                    console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, "".join(lines)
+
+
+def _environment() -> dict[str, str]:
+    """The user's, without what could change the script or lead to this project."""
+    foreign = ("PYTHON", "KERAS_", "HPSEARCH_", "MLFLOW_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def _printed(output: str, metric: str) -> float | None:
+    found = re.findall(rf"^{metric}: (\S+)$", output, re.MULTILINE)
+    return float(found[-1]) if found else None

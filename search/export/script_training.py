@@ -1,0 +1,179 @@
+"""The parts of a training script that move the weights: batches, schedule, callbacks."""
+
+from search.export.script_text import wrapped
+from spaces.config import OPTIMIZER_DEFAULTS, Augmentation, Config
+
+_OPTIMIZERS = {
+    "sgd": "SGD",
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "Nadam",
+}
+
+_BEFORE_OPTIMIZER = len("        optimizer=,")
+
+_FALLING = '''
+class ConstantThenFalling(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate, which falls to zero in the last part of all steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, step):
+        left = 1 - keras.ops.cast(step, "float32") / self.steps
+        return LEARNING_RATE * keras.ops.minimum(left / FINAL_DECAY, 1)
+'''
+
+# The shares of `optimizers.WARM_UP` and `optimizers.START`, which need TensorFlow.
+_ONE_CYCLE = '''
+def one_cycle(steps):
+    """A learning rate that rises for three tenths of all steps and then falls to zero."""
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=LEARNING_RATE / 25,
+        warmup_steps=0.3 * steps,
+        warmup_target=LEARNING_RATE,
+        decay_steps=0.7 * steps,
+    )
+'''
+
+_AVERAGE = '''
+class WeightAverage(keras.callbacks.Callback):
+    """Scores and keeps a running mean of the weights in place of the last ones."""
+
+    def on_train_begin(self, logs=None):
+        self.means = [weight.numpy() for weight in self.model.trainable_variables]
+        self.steps = 0
+        self.last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        # It forgets faster at the start, which would else stay in the mean for long.
+        decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
+        for mean, weight in zip(self.means, self.model.trainable_variables):
+            mean += (1 - decay) * (weight.numpy() - mean)
+
+    def on_test_begin(self, logs=None):
+        self.last = self.model.get_weights()
+        for mean, weight in zip(self.means, self.model.trainable_variables):
+            weight.assign(mean)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not right after the validation: EarlyStopping takes the mean before.
+        if self.last is not None:
+            self.model.set_weights(self.last)
+'''
+
+_AUC = '''
+class ValidationAUC(keras.callbacks.Callback):
+    """Adds the area under the ROC curve on validation to the results of each epoch."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def on_epoch_end(self, epoch, logs=None):
+        probabilities = self.model.predict(self.x, batch_size=500, verbose=0)
+        logs["val_auc"] = metrics.roc_auc_score(self.y, probabilities)
+'''
+
+
+def constants(config: Config, *, images: bool, binary: bool) -> list[str]:
+    """The numbers at the top of the script, each with a word on what it is."""
+    optimization, training = config.optimization, config.training
+    regularization = config.regularization
+    augmentation = config.augmentation if images else Augmentation()
+    decays = optimization.schedule == "constant" and training.final_decay
+    found = [
+        ("BATCH_SIZE", optimization.batch_size, ""),
+        ("EPOCHS", training.epochs, "at most" if training.patience else ""),
+        ("PATIENCE", training.patience, "stop after so many epochs without a better score"),
+        ("MIN_DELTA", training.min_delta, "a smaller gain does not count as better"),
+        ("LEARNING_RATE", optimization.learning_rate, ""),
+        ("FINAL_DECAY", decays, "share of the steps in which the learning rate falls to zero"),
+        ("LABEL_SMOOTHING", regularization.label_smoothing, _smoothed(binary=binary)),
+        ("AVERAGING", regularization.weight_averaging, "how much of the mean a step keeps"),
+        ("SHIFT", augmentation.shift, "share of the side, at most"),
+        ("ROTATION", augmentation.rotation, "degrees, at most"),
+        ("ZOOM", augmentation.zoom, "share of the size, at most"),
+        ("SHEAR", augmentation.shear, "degrees, at most"),
+        ("ERASING", augmentation.erasing, "share of the images"),
+    ]
+    return [
+        f"{name} = {value!r}" + (f"  # {about}" if about else "")
+        for name, value, about in found
+        if value
+    ]
+
+
+def optimizer_call(config: Config) -> str:
+    """The optimizer, with those of its own parameters that are not Keras' defaults."""
+    name = config.optimization.optimizer
+    own = {n: getattr(config.optimization, n) for n in OPTIMIZER_DEFAULTS[name]}
+    said = [f"{n}={v!r}" for n, v in own.items() if v != OPTIMIZER_DEFAULTS[name][n]]
+    entries = [schedule_call(config), *said]
+    return wrapped(f"keras.optimizers.{_OPTIMIZERS[name]}(", entries, ")", room=_BEFORE_OPTIMIZER)
+
+
+def one_hot(config: Config, *, binary: bool) -> bool:
+    """Whether the loss needs labels that are shares of all classes."""
+    return not binary and config.regularization.label_smoothing > 0
+
+
+def loss_call(config: Config, *, binary: bool) -> str:
+    if config.regularization.label_smoothing:
+        kind = "Binary" if binary else "Categorical"
+        return f"keras.losses.{kind}Crossentropy(label_smoothing=LABEL_SMOOTHING)"
+    return '"binary_crossentropy"' if binary else '"sparse_categorical_crossentropy"'
+
+
+def schedule_code(config: Config) -> str:
+    """The definition that `schedule_call` needs, if any."""
+    if config.optimization.schedule == "one_cycle":
+        return _ONE_CYCLE
+    falls = config.optimization.schedule == "constant" and config.training.final_decay
+    return _FALLING if falls else ""
+
+
+def schedule_call(config: Config) -> str:
+    """The learning rate, as an expression of the number of all `steps`."""
+    if config.optimization.schedule == "one_cycle":
+        return "one_cycle(steps)"
+    if config.optimization.schedule == "cosine":
+        return "keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)"
+    return "ConstantThenFalling(steps)" if config.training.final_decay else "LEARNING_RATE"
+
+
+def callback_code(config: Config, metric: str) -> list[str]:
+    """The callbacks that Keras does not have."""
+    averages = [_AVERAGE] if config.regularization.weight_averaging else []
+    return averages + ([_AUC] if metric == "val_auc" else [])
+
+
+def callback_calls(config: Config, metric: str) -> list[str]:
+    """In their order: the mean of the weights is in place when the others look."""
+    averages = ["WeightAverage()"] if config.regularization.weight_averaging else []
+    return averages + (["ValidationAUC(x_val, y_val)"] if metric == "val_auc" else [])
+
+
+def batch_code(*, augments: bool) -> str:
+    """The function `batches(x, y)`."""
+    lines = [
+        "def batches(x, y):",
+        '    """Shuffled batches without end: the last of an epoch is filled from the next."""',
+        "    x, y = tf.constant(x), tf.constant(y)",
+        "    order = tf.data.Dataset.range(len(y)).shuffle(len(y)).repeat().batch(BATCH_SIZE)",
+        "    pairs = order.map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))",
+    ]
+    if augments:
+        lines += [
+            "    pairs = pairs.map(",
+            "        lambda images, y: (augment(images), y), num_parallel_calls=tf.data.AUTOTUNE",
+            "    )",
+        ]
+    lines.append("    return pairs.prefetch(tf.data.AUTOTUNE)")
+    return "\n".join(lines)
+
+
+def _smoothed(*, binary: bool) -> str:
+    return f"share of each label that is spread over {'both' if binary else 'all'} classes"

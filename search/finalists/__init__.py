@@ -1,0 +1,1 @@
+"""The best configs trained again, and which of them wins."""

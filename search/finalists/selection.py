@@ -1,0 +1,181 @@
+"""Finalists: which configs are trained again, on which seeds or folds, and what is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import optuna
+
+from pipelines.segment import Cause, SegmentResult
+from pipelines.splits import FOLDS, Division
+from pipelines.tasks import Task
+from search import study as studies
+from search.engine import Job
+from search.finalists import verdict as verdicts
+from search.finalists.verdict import Retraining
+from search.settings import Settings
+from search.study import Record
+from search.tracking.trial_log import trial_name
+from spaces.config import Config
+from spaces.presets import PRESETS
+
+SHARE = 0.25
+"""Of a budget, that is kept for the finalists."""
+SEEDS = 3
+REPEATS = 2
+"""Of all folds, for tasks whose finalists are compared on folds."""
+LEAST_DRAWS = 2
+"""Draws on which configs must meet for their difference to have an interval."""
+LEAST_CONFIGS = 2
+FRESH = 2**32
+"""Where the finalists' stream of seeds begins: no trial has such a number."""
+
+
+@dataclass(eq=False)
+class Attempt:
+    """A retraining that is to be done, or that a worker is at.
+
+    Attributes:
+        number: The trial whose config it is.
+        record: Of this training.
+        expected_seconds: What it will take, as the trial did.
+        last_job: What a worker did last for it: that one still holds the session.
+        killed: Its worker was ended by us, for it had been silent too long.
+    """
+
+    number: int
+    draw: int
+    division: Division
+    config: Config
+    record: Record
+    expected_seconds: float = 0.0
+    checkpoint: bytes | None = None
+    job: Job | None = None
+    last_job: Job | None = None
+    sent_at: float = 0.0
+    killed: bool = False
+
+    @property
+    def name(self) -> str:
+        """As people read it: t017 seed 1, or t017 fold 1 for the first fold."""
+        kind = "seed" if self.division == "search" else "fold"
+        return f"{trial_name(self.number)} {kind} {self.draw + 1}"
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.number, self.draw
+
+    @property
+    def training(self) -> bool:
+        """Whether a worker trains it now, and does not only make its artifacts."""
+        return self.job is not None and not self.record.ended
+
+    def retraining(self) -> Retraining:
+        record = self.record
+        failed = record.state == "failed"
+        return Retraining(
+            number=self.number,
+            draw=self.draw,
+            seed=record.seed,
+            best={} if failed else record.best,
+            epochs=record.epoch,
+            train_seconds=record.train_seconds,
+            run_id=record.run_id,
+            cause=record.cause,
+        )
+
+    def trained(self, result: SegmentResult) -> None:
+        """Takes a segment's result in."""
+        self.checkpoint = result.checkpoint
+        self.record = replace(
+            self.record,
+            epoch=result.rows[-1]["epoch"] if result.rows else self.record.epoch,
+            rows=[*self.record.rows, *result.rows],
+            best=result.best,
+            summary=result.summary or self.record.summary,
+            n_parameters=result.n_parameters,
+            worker_seconds=self.record.worker_seconds + result.total_seconds,
+            train_seconds=self.record.train_seconds + result.train_seconds,
+        )
+        if result.stop == "diverged":
+            epoch = studies.epoch_text(self.record.epoch)
+            self.fail("diverged", f"the loss was no number at epoch {epoch}")
+        elif result.stop is not None:
+            note = "early stopping" if result.stop == "plateau" else "all epochs trained"
+            self.record = replace(self.record, state="completed", note=note)
+
+    def fail(self, cause: Cause, note: str) -> None:
+        self.record = replace(self.record, state="failed", cause=cause, note=note)
+
+
+def n_draws(task: Task, settings: Settings) -> int:
+    """On how many fresh seeds or folds each finalist is trained."""
+    return settings.draws or (REPEATS * FOLDS if task.folds else SEEDS)
+
+
+def trial_budget(settings: Settings) -> float | None:
+    """Seconds of the budget that are for trials."""
+    if settings.budget_seconds is None or not settings.finalists:
+        return settings.budget_seconds
+    return settings.budget_seconds * (1 - SHARE)
+
+
+def select(study: optuna.Study, count: int) -> list[tuple[int, Record]]:
+    """The best completed trials by their own score, and the best preset; no config twice."""
+    if not count:
+        return []
+    distinct: list[tuple[int, Record]] = []
+    for number, record in studies.best_first(study, ("completed",)):
+        if all(record.config != other.config for _, other in distinct):
+            distinct.append((number, record))
+    presets = [pair for pair in distinct if pair[1].preset in PRESETS]
+    return distinct[:count] + [pair for pair in presets[:1] if pair not in distinct[:count]]
+
+
+def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
+    """Every retraining that the settings ask for, round by round: all configs on each draw.
+
+    So the configs have been compared on the same draws whenever it ends.
+    """
+    finalists = select(study, settings.finalists)
+    return [
+        Attempt(
+            number,
+            draw,
+            draw if task.folds else "search",
+            trial.parsed_config(),
+            Record(trial.config, seed_of(settings.seed, draw), preset=trial.preset),
+            trial.worker_seconds,
+        )
+        for draw in range(n_draws(task, settings))
+        for number, trial in finalists
+    ]
+
+
+def missing(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
+    """What of the plan is neither done nor needless."""
+    planned = plan(study, task, settings)
+    done = {(each.number, each.draw) for each in verdicts.retrainings(study)}
+    out = verdicts.dropped(study, {attempt.number for attempt in planned})
+    return [each for each in planned if each.key not in done and each.number not in out]
+
+
+def most_telling_first(attempts: Sequence[Attempt], worker_seconds: float) -> list[Attempt]:
+    """The attempts in the order to train them in where so much time of workers is left.
+
+    Where it does not reach for all, fewer configs meet on `LEAST_DRAWS`: of five on one draw
+    each nobody could say which is better.
+    """
+    numbers = list(dict.fromkeys(attempt.number for attempt in attempts))
+    count = len(numbers)
+    while True:
+        chosen = set(numbers[:count])
+        first = [each for each in attempts if each.draw < LEAST_DRAWS and each.number in chosen]
+        seconds = sum(attempt.expected_seconds for attempt in first)
+        if seconds <= worker_seconds or count <= LEAST_CONFIGS:
+            return [*first, *(each for each in attempts if each not in first)]
+        count -= 1
+
+
+def seed_of(study_seed: int, draw: int) -> int:
+    """The seed of a draw, the same for all configs and no trial's."""
+    return studies.seed_of(study_seed, FRESH + draw)

@@ -1,0 +1,245 @@
+"""The verdict on finalists: which config is best on fresh seeds, by how much, and how sure."""
+
+import math
+import statistics
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+
+import optuna
+from optuna.study import StudyDirection
+
+from pipelines.splits import FOLDS
+from pipelines.tasks import TASKS
+from search import study as studies
+from search.finalists.comparison import LEVEL, Comparison, Interval, Scores
+from search.study import Record
+from spaces.errors import InputError
+
+DROP_LEVEL = 0.99
+"""How sure it must be that a config is worse than the leader before it is dropped.
+
+One-sided, and strict because the leader is picked for its luck and there is a look after every
+round. Of six simulated configs, one that was better than the others by one standard deviation of
+the luck was dropped 4 times in 1,000 with three seeds and twice with ten folds.
+"""
+ROUNDING = 1e-9
+
+_PREFIX = "finalist_"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One more training of a trial's config, that has ended.
+
+    Attributes:
+        number: The trial's.
+        draw: Which fresh seed, or which fold, from 0.
+        best: The best row, as in the trial's record; empty if the training failed.
+        run_id: In MLflow; empty until all of it is stored there.
+        cause: Why it failed.
+    """
+
+    number: int
+    draw: int
+    seed: int
+    best: dict[str, float]
+    epochs: float
+    train_seconds: float
+    run_id: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A config among the finalists.
+
+    Attributes:
+        mean: Over all draws. For one that a config lacks, the others' scores tell how lucky it
+            is; without any such it is the plain mean. Not a number if nothing was scored.
+        std: Of its scores; not a number for fewer than two.
+        interval: 95 %, of the mean; infinite if too little is known.
+        dropped: It was clearly behind, or failed where others did not.
+    """
+
+    number: int
+    record: Record
+    retrainings: tuple[Retraining, ...]
+    mean: float
+    std: float
+    interval: Interval
+    dropped: bool
+
+    @property
+    def causes(self) -> list[str]:
+        """Of the retrainings that failed."""
+        return [each.cause for each in self.retrainings if each.cause]
+
+    @property
+    def n_scored(self) -> int:
+        return len(self.retrainings) - len(self.causes)
+
+    @property
+    def seconds(self) -> float:
+        """Mean time of a retraining."""
+        return statistics.fmean(each.train_seconds for each in self.retrainings)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the retrainings say.
+
+    Attributes:
+        standings: Best mean first, those that were dropped last.
+        runner_up: Which the winner was compared with; of the best two it may have the better
+            mean, where they are tied and it costs more.
+        difference: The winner's mean less the runner-up's.
+        difference_interval: 95 %; infinite if too little is known.
+        tied: The interval of the difference holds zero; the winner is the cheaper of the two.
+        optimism: The best trial's own score less its mean on fresh seeds.
+        promised: That trial, the best of the finalists by what they scored in the search.
+    """
+
+    standings: tuple[Standing, ...]
+    winner: Standing
+    runner_up: Standing | None
+    difference: float | None
+    difference_interval: Interval | None
+    tied: bool
+    optimism: float
+    promised: Standing
+
+
+def retrainings(study: optuna.Study) -> list[Retraining]:
+    """All that are stored, by trial and draw."""
+    attributes = study.user_attrs.items()
+    found = [Retraining(**fields) for name, fields in attributes if name.startswith(_PREFIX)]
+    return sorted(found, key=lambda each: (each.number, each.draw))
+
+
+def store(study: optuna.Study, retraining: Retraining) -> None:
+    study.set_user_attr(f"{_PREFIX}{retraining.number}_{retraining.draw}", asdict(retraining))
+
+
+def chosen(study: optuna.Study) -> tuple[int, Record, Standing | None]:
+    """The winner; where no finalist was trained the best completed trial, without a standing.
+
+    Raises:
+        InputError: no trial has completed.
+    """
+    found = verdict(study)
+    if found is not None:
+        return found.winner.number, found.winner.record, found.winner
+    completed = studies.best_first(study, ("completed",))
+    if not completed:
+        raise InputError(
+            f"No trial of {study.study_name} has completed yet: run"
+            f" `hpsearch search {study.user_attrs['task']}` for longer."
+        )
+    return *completed[0], None
+
+
+def verdict(study: optuna.Study) -> Verdict | None:
+    """What the stored retrainings say; None without any."""
+    by_number: dict[int, list[Retraining]] = {}
+    for each in retrainings(study):
+        by_number.setdefault(each.number, []).append(each)
+    if not by_number:
+        return None
+    sign, fit = _sign(study), Comparison(_scores(study), overlap=_overlap(study))
+    out = dropped(study, by_number)
+    trials = study.get_trials(deepcopy=False)
+    standings = []
+    for number, own in by_number.items():
+        record = studies.read(trials[number])
+        if record is None:
+            raise KeyError(f"trial {number} has retrainings but no record")
+        mean, std, interval = fit.mean(number), fit.std(number), fit.mean_interval(number)
+        standings.append(Standing(number, record, tuple(own), mean, std, interval, number in out))
+    metric = study.user_attrs["metric"]
+    standings.sort(key=lambda s: -sign * s.record.best[metric])
+    promised = standings[0]
+    standings.sort(key=lambda s: (s.dropped, -sign * round(s.mean, 9) if s.n_scored else math.inf))
+    optimism = promised.record.best[metric] - promised.mean
+    return Verdict(tuple(standings), *_compared(standings, fit), optimism, promised)
+
+
+def on_folds(study: optuna.Study) -> bool:
+    """Whether the draws are folds of the rows, and not seeds alone."""
+    task = TASKS.get(study.user_attrs["task"])
+    return task is not None and task.folds
+
+
+def dropped(study: optuna.Study, finalists: Collection[int]) -> set[int]:
+    """Which of the finalists, trials by number, are out of the running.
+
+    Replayed from the first round on, where a round is one draw of all that are still in: what a
+    search decided is decided again by the next, and by whoever looks at the study.
+    """
+    scores, sign, overlap = _scores(study), _sign(study), _overlap(study)
+    out: set[int] = set()
+    n_draws = 1 + max((draw for _, draw in scores), default=-1)
+    for n_rounds in range(1, n_draws + 1):
+        seen = {key: score for key, score in scores.items() if key[1] < n_rounds}
+        if any((number, n_rounds - 1) not in seen for number in set(finalists) - out):
+            break
+        failed = {number for (number, _), score in seen.items() if math.isnan(score)}
+        if set(finalists) - out - failed:
+            out |= failed & set(finalists)
+        if n_rounds > 1:
+            out |= _clear_losers(Comparison(seen, overlap=overlap), set(finalists) - out, sign)
+    return out
+
+
+def _compared(
+    standings: list[Standing], fit: Comparison
+) -> tuple[Standing, Standing | None, float | None, Interval | None, bool]:
+    """Winner, runner-up, their difference with its interval, and whether they are tied.
+
+    A config that failed on a fresh seed cannot win, unless all did.
+    """
+    scored = [standing for standing in standings if standing.n_scored]
+    best = [standing for standing in scored if not standing.causes] or scored
+    if len(best) < 2:
+        return (best or standings)[0], None, None, None, False
+    winner, runner_up = best[:2]
+    half = fit.half_width(winner.number, runner_up.number, (1 + LEVEL) / 2)
+    # With a draw each there is no interval yet, and the better mean is all that is known.
+    within = math.isfinite(half) and abs(winner.mean - runner_up.mean) <= half + ROUNDING
+    tied = within and not runner_up.dropped
+    if tied:
+        winner, runner_up = sorted(best[:2], key=_cost)
+    difference = winner.mean - runner_up.mean
+    return winner, runner_up, difference, (difference - half, difference + half), tied
+
+
+def _cost(standing: Standing) -> tuple[int, float]:
+    return standing.record.n_parameters, standing.seconds
+
+
+def _clear_losers(fit: Comparison, numbers: Iterable[int], sign: float) -> set[int]:
+    means = {number: sign * fit.mean(number) for number in numbers}
+    means = {number: mean for number, mean in means.items() if math.isfinite(mean)}
+    if not means:
+        return set()
+    leader = max(means, key=lambda number: means[number])
+    return {
+        number
+        for number, mean in means.items()
+        if means[leader] - mean > fit.half_width(leader, number, DROP_LEVEL) + ROUNDING
+    }
+
+
+def _scores(study: optuna.Study) -> Scores:
+    metric = study.user_attrs["metric"]
+    return {
+        (each.number, each.draw): math.nan if each.cause else each.best[metric]
+        for each in retrainings(study)
+    }
+
+
+def _sign(study: optuna.Study) -> float:
+    return 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+
+
+def _overlap(study: optuna.Study) -> float:
+    return 1 / (FOLDS - 1) if on_folds(study) else 0.0

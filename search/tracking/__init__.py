@@ -1,0 +1,1 @@
+"""MLflow: what people see of studies and trials."""
