@@ -41,8 +41,8 @@ from search.coordinator import Coordinator
 from search.engine import Job
 from search.settings import Settings
 from search.study import Record
-from search.tracking import DatasetInfo, Tracker
-from search.trial_log import MlflowTrialLog
+from search.tracking.tracker import DatasetInfo, Tracker
+from search.tracking.trial_log import MlflowTrialLog
 
 TASK = find_task("fashion")
 CHECKPOINT = os.urandom(1_000_000)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from search.checkpoints import write_whole
 from search.machine import available_cores
-from search.trial_log import git_commit
+from search.tracking.trial_log import git_commit
 
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "distributed", "keras-tuner", "ray")

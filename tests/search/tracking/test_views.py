@@ -8,7 +8,7 @@ import pytest
 from search.tracking import views
 from search.tracking.trial_log import end_metrics, end_tags
 from spaces.presets import PRESETS
-from tests.search.test_trial_log import RECORD
+from tests.search.tracking.test_trial_log import RECORD
 
 LONGEST_TAG = 20_000
 KINDS = {"SCATTER", "LINE", "PARALLEL"}
