@@ -245,8 +245,10 @@ class TrainingSession:
                 self._best_weights = self.model.get_weights()
         if self._step >= self._steps_at(training.epochs):
             self.stop = "finished"
-        elif training.patience and row["epoch"] - self._best["epoch"] >= training.patience:
-            self.stop = "plateau"
+        elif training.patience:
+            since = max(self._best["epoch"], self._config.plateau_from)
+            if row["epoch"] - since >= training.patience:
+                self.stop = "plateau"
 
     def _order(self, epoch: int) -> np.ndarray:
         """Every training row once, shuffled; the last batch is filled from the start."""

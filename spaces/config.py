@@ -187,6 +187,14 @@ class Config(Part):
     augmentation: Augmentation = Augmentation()
     training: Training
 
+    @property
+    def plateau_from(self) -> float:
+        """Epoch from which a plateau may end the training.
+
+        A schedule that falls all the way makes its best gains late, with small steps.
+        """
+        return 0.0 if self.optimization.schedule == "constant" else self.training.epochs / 2
+
     def parameters(self) -> dict[str, Value]:
         """The config as flat names, as MLflow's columns show it.
 

@@ -158,6 +158,12 @@ def _compiling(task: Task, config: Config, data: DataCode) -> list[str]:
     ]
 
 
+def _patient_start(config: Config) -> list[str]:
+    if not (config.training.patience and config.plateau_from):
+        return []
+    return ["    start_from_epoch=EPOCHS // 2,  # the small steps at the end gain most"]
+
+
 def _fitting(task: Task, config: Config) -> list[str]:
     targets = ["y_train", "y_val"]
     if one_hot(config, binary=task.binary):
@@ -170,6 +176,7 @@ def _fitting(task: Task, config: Config) -> list[str]:
         f"    patience={stopping},"
         + ("" if config.training.patience else "  # never stops early"),
         *(["    min_delta=MIN_DELTA,"] if config.training.min_delta else []),
+        *_patient_start(config),
         "    restore_best_weights=True,",
         ")",
     ]

@@ -195,6 +195,18 @@ def test_a_gain_below_the_least_that_counts_is_none(start: Start, config: MakeCo
     assert session.best == rows[0]
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_a_plateau_ends_no_falling_schedule_before_its_second_half(
+    schedule: str, start: Start, config: MakeConfig
+) -> None:
+    training = Training(epochs=20, patience=3, min_delta=0.9)
+    session = start(config(schedule=schedule, training=training))
+    rows = session.advance(20)
+    assert session.stop == "plateau"
+    assert session.best == rows[0]
+    assert [row["epoch"] for row in rows] == list(range(1, 14))  # half of 20, and 3
+
+
 def test_without_patience_it_trains_to_the_end(start: Start, config: MakeConfig) -> None:
     session = start(config(learning_rate=1e-9, training=Training(epochs=5)))
     assert [row["epoch"] for row in session.advance(99)] == [1, 2, 3, 4, 5]
