@@ -130,7 +130,7 @@ def test_what_a_config_does_not_ask_for_is_not_there() -> None:
     [("constant", 2, False), ("cosine", 0, False), ("cosine", 2, True), ("one_cycle", 2, True)],
 )
 def test_a_script_waits_with_early_stopping_as_the_search_does(
-    schedule: str, patience: int, waits: bool
+    schedule: str, patience: int, *, waits: bool
 ) -> None:
     config = configured(training=Training(epochs=6, patience=patience))
     falling = config.optimization.model_copy(update={"schedule": schedule})
