@@ -33,6 +33,7 @@ from spaces.domains import Choice, Int
 from spaces.presets import PRESETS
 from spaces.space import Space
 from spaces.spaces import SPACES
+from spaces.starts import STARTS
 from tests.fakes import new_study
 
 DIGITS = TASKS["digits"]
@@ -236,7 +237,7 @@ def test_the_study_that_goes_on_is_named() -> None:
     assert "0 trials take about" in done
 
 
-def test_presets_that_fit_come_first() -> None:
+def test_what_is_known_and_fits_comes_first() -> None:
     fashion = TASKS["fashion"]
     plan = make_plan(
         fashion,
@@ -250,7 +251,8 @@ def test_presets_that_fit_come_first() -> None:
     fitting = [
         p for p in PRESETS.values() if p.task == "fashion" and plan.space.contains(p.config)
     ]
-    assert f"First {len(fitting)} of 6 presets, then what the sampler draws." in text
+    known = f"{len(STARTS['fashion'])} starting points and {len(fitting)} of 6 presets"
+    assert f"First {known}, then what the sampler draws." in " ".join(text.split())
 
 
 def test_without_data_nothing_is_said_of_the_time(
