@@ -127,6 +127,9 @@ def ended_line(number: int, record: Record, metric: str) -> Text:
     )
     if record.preset:
         line.append(f" [{record.preset}]", style="dim")
+    if record.audited_from:
+        judged = epoch_text(record.audited_from)
+        line.append(f" (audit: would have been pruned at epoch {judged})", style="dim")
     if record.cause:
         line.append(f": {record.note}", style="dim")
     return line

@@ -89,7 +89,7 @@ def _of_choices(effect: Effect, known: Evidence) -> list[str]:
 
     good = [index for index in order if effect.good[index]]
     best = [i for i in good if n(i) >= LEAST_OF_VALUE or i == effect.best]
-    worse = [index for index in reversed(order) if not effect.good[index]]
+    worse = [i for i in reversed(order) if not effect.good[i] and n(i) >= LEAST_OF_VALUE]
     costs = [
         f"{text(i)} costs about {points(effect.loss[i], metric, effect.error[i])}"
         f" ({n_of(n(i), 'trial')})"
@@ -97,6 +97,6 @@ def _of_choices(effect: Effect, known: Evidence) -> list[str]:
     ]
     if len(worse) > MOST_LISTED:
         costs[-1] += f", and {listed([text(i) for i in worse[MOST_LISTED:]])} less"
-    unknown = [i for i in good if i not in best]
+    unknown = [i for i in order if i not in best and i not in worse]
     few = [f"too few trials of {listed([text(i) for i in unknown])} to tell"] if unknown else []
     return [f"{listed([text(i) for i in best])} best", *costs, *few]

@@ -146,8 +146,15 @@ def test_a_score_that_is_no_number_does_not_break_the_sparkline() -> None:
             a_record(state="completed", epoch=300.0, best={METRIC: 1.0}),
             "t007 completed  1.0000 at epoch 300  cnn 3x32-64-64 d64 adam",
         ),
+        (
+            a_record(state="completed", epoch=9.0, best={METRIC: 0.5}, audited_from=2.0),
+            (
+                "t007 completed  0.5000 at epoch 9    cnn 3x32-64-64 d64 adam"
+                " (audit: would have been pruned at epoch 2)"
+            ),
+        ),
     ],
-    ids=["completed", "pruned", "failed", "many epochs"],
+    ids=["completed", "pruned", "failed", "many epochs", "audited"],
 )
 def test_the_line_of_a_trial_that_ended(record: Record, expected: str) -> None:
     assert ended_line(7, record, METRIC).plain == expected
