@@ -88,7 +88,7 @@ def _of_choices(effect: Effect, known: Evidence) -> list[str]:
         return counts[effect.grid[index]]
 
     good = [index for index in order if effect.good[index]]
-    best = [i for i in good if n(i) >= LEAST_OF_VALUE or i == effect.best]
+    best = [i for i in good if n(i) >= LEAST_OF_VALUE] or [effect.best]
     worse = [i for i in reversed(order) if not effect.good[i] and n(i) >= LEAST_OF_VALUE]
     costs = [
         f"{text(i)} costs about {points(effect.loss[i], metric, effect.error[i])}"
