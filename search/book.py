@@ -1,7 +1,7 @@
 """TrialBook: all that must be written down when something happens to a trial. The one writer."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
@@ -32,7 +32,7 @@ class TrialLog(Protocol):
 
     def progress(self, record: Record, rows: list[dict[str, float]]) -> None: ...
 
-    def end(self, record: Record, artifacts: dict[str, bytes]) -> bool:
+    def end(self, record: Record, artifacts: Mapping[str, bytes]) -> bool:
         """Closes the run; whether all of it is stored."""
 
     def best_so_far(self, score: float, n_finished: int) -> None: ...
@@ -112,19 +112,9 @@ class TrialBook:
 
     def trained(self, active: Active, result: SegmentResult) -> None:
         """Takes a segment's result in and judges whether the trial is over; `keep` comes next."""
-        record, active.checkpoint = active.record, result.checkpoint
-        active.record = record = replace(
-            record,
-            # No rows: with few steps an epoch two rungs can stand at the same step.
-            epoch=result.rows[-1]["epoch"] if result.rows else record.epoch,
-            rung=record.rung + result.reached,
-            rows=[*record.rows, *result.rows],
-            best=result.best,
-            summary=result.summary or record.summary,
-            n_parameters=result.n_parameters,
-            worker_seconds=record.worker_seconds + result.total_seconds,
-            train_seconds=record.train_seconds + result.train_seconds,
-        )
+        active.checkpoint = result.checkpoint
+        record = active.record.with_segment(result)
+        active.record = record = replace(record, rung=record.rung + result.reached)
         epoch = studies.epoch_text(record.epoch)
         if result.stop == "diverged":
             self.failed(active, "diverged", f"the loss was no number at epoch {epoch}")
@@ -172,7 +162,7 @@ class TrialBook:
             self._write(active)
         self._log.end(active.record, {})
 
-    def closed(self, active: Active, artifacts: dict[str, bytes]) -> None:
+    def closed(self, active: Active, artifacts: Mapping[str, bytes]) -> None:
         """The trial is done with, once it is shown; but for a log that cannot be reached."""
 
         def close() -> None:
@@ -193,7 +183,7 @@ class TrialBook:
                 record = replace(record, epoch=0.0, rung=0, rows=[], best={}, audited_from=0.0)
             if record.audited_from:
                 self._in_audit.add(stored.number)
-        return Active(trial, record.parsed_config(), record, checkpoint)
+        return Active(record.parsed_config(), record, trial, checkpoint=checkpoint)
 
     def _new(self, trial: optuna.Trial) -> Active:
         config = self._space.sample(trial, self._training)
@@ -202,7 +192,7 @@ class TrialBook:
             seed=studies.seed_of(self._seed, trial.number),
             preset=trial.user_attrs.get("preset", ""),
         )
-        return Active(trial, config, record)
+        return Active(config, record, trial)
 
     def _falls_behind(self, active: Active) -> bool:
         step = studies.step_of(active.record.epoch, self._first_rung)

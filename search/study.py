@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pipelines.segment import SegmentResult
 from pipelines.tasks import Task
 from search.sampler import ReseededTPE
 from search.settings import Settings
@@ -69,6 +70,20 @@ class Record:
 
     def parsed_config(self) -> Config:
         return Config.model_validate(self.config)
+
+    def with_segment(self, result: SegmentResult) -> "Record":
+        """The record after one more segment; whether that was the last is for others to say."""
+        return replace(
+            self,
+            # No rows: with few steps an epoch two rungs can stand at the same step.
+            epoch=result.rows[-1]["epoch"] if result.rows else self.epoch,
+            rows=[*self.rows, *result.rows],
+            best=result.best,
+            summary=result.summary or self.summary,
+            n_parameters=result.n_parameters,
+            worker_seconds=self.worker_seconds + result.total_seconds,
+            train_seconds=self.train_seconds + result.train_seconds,
+        )
 
 
 def rungs(first: float, epochs: int) -> list[float]:

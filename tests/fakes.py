@@ -443,4 +443,4 @@ def an_active(record: Record, number: int = 0) -> Active:
     for _ in range(number):
         study.ask()
     job = FakeJob(train_segment, None, "running", 0, None)  # type: ignore[arg-type] # never run
-    return Active(study.ask(), record.parsed_config(), replace(record), job=job)
+    return Active(record.parsed_config(), replace(record), study.ask(), job=job)

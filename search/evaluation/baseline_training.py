@@ -202,17 +202,7 @@ def _after(record: Record, result: SegmentResult | SegmentFailure) -> Record:
     """The record with what a segment brought; its `best` is the last row, whose weights count."""
     if isinstance(result, SegmentFailure):
         return replace(record, state="failed", cause=result.cause, note=result.message)
-    last = result.rows[-1]
-    record = replace(
-        record,
-        epoch=last["epoch"],
-        rows=[*record.rows, *result.rows],
-        best=last,
-        summary=result.summary or record.summary,
-        n_parameters=result.n_parameters,
-        worker_seconds=record.worker_seconds + result.total_seconds,
-        train_seconds=record.train_seconds + result.train_seconds,
-    )
+    record = replace(record.with_segment(result), best=result.rows[-1])
     if result.stop == "diverged":
         note = f"the loss was no number at epoch {epoch_text(record.epoch)}"
         return replace(record, state="failed", cause="diverged", note=note, best={})

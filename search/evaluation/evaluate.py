@@ -20,7 +20,7 @@ from pipelines.tasks import Task
 from pipelines.whole import predict
 from search import study as studies
 from search.checkpoints import sole_search
-from search.coordinator import SEGMENT_SECONDS, TICK_SECONDS
+from search.dispatch import SEGMENT_SECONDS, TICK_SECONDS
 from search.engine import Engine, WorkerLostError, local_engine
 from search.evaluation.ledger import Opening, write_opened, write_scored
 from search.evaluation.log import log_evaluation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.refit import settled
 from pipelines.segment import Segment, SegmentFailure, SegmentResult, train_segment
-from search.coordinator import MOST_CRASHES, TICK_SECONDS
+from search.dispatch import MOST_CRASHES, TICK_SECONDS
 from search.engine import Engine, Job, WorkerLostError
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 import optuna
 
 from pipelines.segment import Cause, SegmentResult
-from pipelines.splits import FOLDS, Division
+from pipelines.splits import FOLDS
 from pipelines.tasks import Task
 from search import study as studies
-from search.engine import Job
+from search.dispatch import Work
 from search.finalists import verdict as verdicts
 from search.finalists.verdict import Retraining
 from search.settings import Settings
 from search.study import Record
 from search.tracking.trial_log import trial_name
-from spaces.config import Config
 from spaces.presets import PRESETS
 
 SHARE = 0.25
@@ -31,28 +30,17 @@ FRESH = 2**32
 
 
 @dataclass(eq=False)
-class Attempt:
+class Attempt(Work):
     """A retraining that is to be done, or that a worker is at.
 
     Attributes:
         number: The trial whose config it is.
-        record: Of this training.
         expected_seconds: What it will take, as the trial did.
-        last_job: What a worker did last for it: that one still holds the session.
-        killed: Its worker was ended by us, for it had been silent too long.
     """
 
     number: int
     draw: int
-    division: Division
-    config: Config
-    record: Record
-    expected_seconds: float = 0.0
-    checkpoint: bytes | None = None
-    job: Job | None = None
-    last_job: Job | None = None
-    sent_at: float = 0.0
-    killed: bool = False
+    expected_seconds: float
 
     @property
     def name(self) -> str:
@@ -63,11 +51,6 @@ class Attempt:
     @property
     def key(self) -> tuple[int, int]:
         return self.number, self.draw
-
-    @property
-    def training(self) -> bool:
-        """Whether a worker trains it now, and does not only make its artifacts."""
-        return self.job is not None and not self.record.ended
 
     def retraining(self) -> Retraining:
         record = self.record
@@ -86,16 +69,7 @@ class Attempt:
     def trained(self, result: SegmentResult) -> None:
         """Takes a segment's result in."""
         self.checkpoint = result.checkpoint
-        self.record = replace(
-            self.record,
-            epoch=result.rows[-1]["epoch"] if result.rows else self.record.epoch,
-            rows=[*self.record.rows, *result.rows],
-            best=result.best,
-            summary=result.summary or self.record.summary,
-            n_parameters=result.n_parameters,
-            worker_seconds=self.record.worker_seconds + result.total_seconds,
-            train_seconds=self.record.train_seconds + result.train_seconds,
-        )
+        self.record = self.record.with_segment(result)
         if result.stop == "diverged":
             epoch = studies.epoch_text(self.record.epoch)
             self.fail("diverged", f"the loss was no number at epoch {epoch}")
@@ -139,12 +113,12 @@ def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
     finalists = select(study, settings.finalists)
     return [
         Attempt(
-            number,
-            draw,
-            draw if task.folds else "search",
             trial.parsed_config(),
             Record(trial.config, seed_of(settings.seed, draw), preset=trial.preset),
+            number,
+            draw,
             trial.worker_seconds,
+            division=draw if task.folds else "search",
         )
         for draw in range(n_draws(task, settings))
         for number, trial in finalists

@@ -3,38 +3,21 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 import optuna
 
-from pipelines.runtime import Runtime
-from pipelines.segment import (
-    Segment,
-    SegmentFailure,
-    SegmentResult,
-    SessionLostError,
-    finish_trial,
-    has_artifacts,
-    train_segment,
-)
+from pipelines.segment import Cause, SegmentResult, has_artifacts
 from pipelines.tasks import Task
-from search.coordinator import (
-    CLOSING_SECONDS,
-    CRASHES_IN_A_ROW,
-    MOST_CRASHES,
-    SEGMENT_SECONDS,
-    TICK_SECONDS,
-    BrokenSearchError,
-)
-from search.engine import Engine, Job, WorkerLostError
+from search.dispatch import Dispatch
+from search.engine import Engine
 from search.finalists import verdict as verdicts
 from search.finalists.selection import Attempt, missing, most_telling_first, plan
 from search.settings import Settings
 from search.study import Record
 from search.worker_time import WorkerTime
-from spaces.errors import InputError
 
 
 class FinalistLog(Protocol):
@@ -65,7 +48,7 @@ class FinalistView(Protocol):
     def dropped(self, number: int) -> None: ...
 
 
-class FinalistTraining:
+class FinalistTraining(Dispatch[Attempt]):
     """Trains what is missing of the plan, to its end, the budget's end or an interruption.
 
     Attributes:
@@ -73,6 +56,8 @@ class FinalistTraining:
         n_trained: How many have ended here.
         out: Numbers of the finalists that were dropped.
     """
+
+    NOUN = "finalists"
 
     def __init__(
         self,
@@ -89,12 +74,17 @@ class FinalistTraining:
         started: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.task, self.study, self.settings = task, study, settings
-        self._engine, self._log, self._view, self._digest = engine, log, view, data_digest
-        self._spent, self._stopped, self._started, self._clock = spent, stopped, started, clock
-        self._crashes_in_a_row = 0
-        self._freed: list[Job] = []
-        self._arrived: list[Attempt] = []
+        super().__init__(
+            task,
+            engine,
+            settings,
+            data_digest=data_digest,
+            spent=spent,
+            started=started,
+            clock=clock,
+        )
+        self.study = study
+        self._log, self._view, self._stopped = log, view, stopped
         self._unshown: deque[tuple[Attempt, Mapping[str, bytes]]] = deque()
         planned = plan(study, task, settings)
         self._order = {attempt.key: place for place, attempt in enumerate(planned)}
@@ -107,12 +97,8 @@ class FinalistTraining:
         self.out = verdicts.dropped(study, self._numbers)
 
     @property
-    def elapsed(self) -> float:
-        return self._clock() - self._started
-
-    @property
-    def n_workers(self) -> int:
-        return self._engine.n_workers
+    def in_work(self) -> Collection[Attempt]:
+        return self.active
 
     @property
     def n_open(self) -> int:
@@ -163,101 +149,41 @@ class FinalistTraining:
         for attempt in fitting[: max(0, self.n_workers - busy)]:
             self._queue.remove(attempt)
             self.active.append(attempt)
-            self._go_on(attempt, self._freed.pop() if self._freed else None)
+            self._send(attempt, self._freed.pop() if self._freed else None)
 
-    def _go_on(self, attempt: Attempt, near: Job | None = None) -> None:
-        """Sends it on; one without a worker of its own goes where `near` was."""
-        near = attempt.last_job or near
-        record = attempt.record
-        attempt.sent_at, attempt.killed = self._clock(), False
-        segment = self._segment(attempt)
-        if record.ended:
-            work = (finish_trial, segment, record.rows, record.state)
-            attempt.job = self._engine.submit(*work, near=near)
-        else:
-            attempt.job = self._engine.submit(train_segment, segment, near=near)
+    def _key(self, work: Attempt) -> str:
+        return f"{self.study.study_name}/finalists/{work.draw}/{work.number}"
 
-    def _segment(self, attempt: Attempt) -> Segment:
-        settings, record = self.settings, attempt.record
-        return Segment(
-            key=f"{self.study.study_name}/finalists/{attempt.draw}/{attempt.number}",
-            task=self.task.name,
-            config=attempt.config,
-            seed=record.seed,
-            how=Runtime(1, settings.precision, settings.deterministic),
-            data_dir=settings.data_dir,
-            data_digest=self._digest,
-            begin=record.epoch,
-            until=float(attempt.config.training.epochs),
-            # As for trials: no segment may end where the machine's speed says.
-            seconds=0.0 if settings.deterministic else SEGMENT_SECONDS,
-            checkpoint=None if attempt.last_job else attempt.checkpoint,
-            division=attempt.division,
-        )
+    def _until(self, work: Attempt) -> float:
+        return float(work.config.training.epochs)
 
-    def _collect(self) -> bool:
-        """Handles what has come back; whether anything was handled.
+    def _place(self, work: Attempt) -> int:
+        return self._order[work.key]
 
-        With `deterministic` it waits for all, and keeps to the order of the plan.
-        """
-        self._listen()
-        n_in_work = sum(attempt.job is not None for attempt in self.active)
-        if not self._arrived or (self.settings.deterministic and len(self._arrived) < n_in_work):
-            return False
-        arrived, self._arrived = self._arrived, []
-        for attempt in sorted(arrived, key=lambda each: self._order[each.key]):
-            self._receive(attempt)
-        return True
+    def _trained(self, work: Attempt, result: SegmentResult) -> None:
+        work.trained(result)
 
-    def _listen(self) -> None:
-        busy = sum(attempt.job is not None for attempt in self.active)
-        began = self._clock()
-        done = self._engine.wait(TICK_SECONDS)
-        self._spent.idle += max(0, self.n_workers - busy) * (self._clock() - began)
-        self._arrived += [attempt for attempt in self.active if attempt.job in done]
+    def _failed(self, work: Attempt, cause: Cause, message: str) -> None:
+        work.fail(cause, message)
 
-    def _receive(self, attempt: Attempt) -> None:
-        job, attempt.job = attempt.job, None
-        if job is None:
-            return
-        try:
-            result = job.result()
-        except InputError:  # data that are not the study's
-            raise
-        except SessionLostError:
-            attempt.last_job = None
-            self._go_on(attempt)
-        except WorkerLostError as error:
-            self._worker_lost(attempt, error)
-        except Exception as error:  # noqa: BLE001 - one bad retraining must not end them all
-            self._crashed(attempt, f"{type(error).__name__}: {error}")
-        else:
-            attempt.last_job = job
-            self._crashes_in_a_row = 0
-            self._returned(attempt, result)
+    def _decided(self, work: Attempt) -> None:
+        """The next one needs no artifacts of this one to begin."""
+        if work.record.ended:
+            self._keep(work)
+            if work.job is None:
+                self._done_with(work, {})
 
-    def _returned(self, attempt: Attempt, result: object) -> None:
-        if isinstance(result, dict):
-            self._done_with(attempt, result)
-        else:
-            if isinstance(result, SegmentResult):
-                self._spent.add(result, elapsed=self.elapsed, n_workers=self.n_workers)
-                attempt.trained(result)
-            elif isinstance(result, SegmentFailure):
-                attempt.fail(result.cause, result.message)
-            self._judged(attempt)
+    def _done_with(self, work: Attempt, artifacts: Mapping[str, bytes]) -> None:
+        self.active.remove(work)
+        self._unshown.append((work, artifacts))
 
-    def _judged(self, attempt: Attempt) -> None:
-        """Goes on with one that may have ended. The next one needs no artifacts to begin."""
-        record = attempt.record
-        if record.ended:
-            self._keep(attempt)
-            if attempt.last_job is not None:
-                self._freed.append(attempt.last_job)
-        if not record.ended or has_artifacts(record.state, record.rows):
-            self._go_on(attempt)
-        else:
-            self._done_with(attempt, {})
+    def _gave_up(self, work: Attempt, message: str) -> None:
+        """Leaves it to the next search."""
+        self.active.remove(work)
+        self._view.gave_up(work, message)
+
+    def _without_artifacts(self, work: Attempt) -> None:
+        self._done_with(work, {})
 
     def _keep(self, attempt: Attempt) -> None:
         """Stores one that has ended, and leaves out who is clearly behind by now."""
@@ -268,10 +194,6 @@ class FinalistTraining:
         for number in sorted(self.out - before):
             self._view.dropped(number)
         self._queue = [each for each in self._queue if each.number not in self.out]
-
-    def _done_with(self, attempt: Attempt, artifacts: Mapping[str, bytes]) -> None:
-        self.active.remove(attempt)
-        self._unshown.append((attempt, artifacts))
 
     def _show(self) -> None:
         """Shows people what was stored since the last call.
@@ -288,50 +210,9 @@ class FinalistTraining:
                 attempt.record = replace(record, run_id=run_id)
                 verdicts.store(self.study, attempt.retraining())
 
-    def _worker_lost(self, attempt: Attempt, error: WorkerLostError) -> None:
-        attempt.last_job = None
-        if attempt.record.ended or not (attempt.killed or error.out_of_memory):
-            self._crashed(attempt, str(error))
-            return
-        if attempt.killed:
-            limit = self.settings.timeout_seconds
-            attempt.fail("timed out", f"no sign of life for {limit:g} seconds")
-        else:
-            attempt.fail("out of memory", "the worker outgrew its share of memory")
-        self._judged(attempt)
-
-    def _crashed(self, attempt: Attempt, message: str) -> None:
-        """Tries again from the checkpoint, and the second time leaves it to the next search."""
-        attempt.last_job = None
-        attempt.record = replace(attempt.record, crashes=attempt.record.crashes + 1)
-        if attempt.record.crashes <= MOST_CRASHES:
-            self._go_on(attempt)
-        elif attempt.record.ended:
-            self._done_with(attempt, {})
-        else:
-            self.active.remove(attempt)
-            self._view.gave_up(attempt, message)
-            self._crashes_in_a_row += 1
-            if self._crashes_in_a_row >= CRASHES_IN_A_ROW:
-                raise BrokenSearchError(
-                    f"{CRASHES_IN_A_ROW} finalists in a row crashed: {message}"
-                )
-
-    def _end_silent_ones(self) -> None:
-        for attempt in self.active:
-            if attempt.job and self._clock() - attempt.sent_at > self.settings.timeout_seconds:
-                attempt.sent_at, attempt.killed = self._clock(), True
-                self._engine.kill(attempt.job)
-
     def _close(self) -> None:
         """Gives artifacts in the making a moment; shows all that was stored."""
-        deadline = self._clock() + CLOSING_SECONDS
-        while self._clock() < deadline and any(each.record.ended for each in self.active):
-            self._listen()
-            arrived, self._arrived = self._arrived, []
-            for attempt in arrived:
-                if attempt.record.ended:
-                    self._receive(attempt)
+        self._await_artifacts()
         for attempt in [each for each in self.active if each.record.ended]:
             self._done_with(attempt, {})
         self._show()

@@ -9,12 +9,12 @@ import pytest
 from optuna.trial import TrialState
 
 from pipelines.segment import SegmentFailure, finish_trial
-from search.coordinator import (
+from search.coordinator import Coordinator
+from search.dispatch import (
     CLOSING_SECONDS,
     CRASHES_IN_A_ROW,
     TICK_SECONDS,
     BrokenSearchError,
-    Coordinator,
 )
 from search.engine import Engine
 from search.settings import Settings

@@ -17,7 +17,8 @@ from rich.console import Console
 from pipelines.segment import SegmentFailure, SegmentResult, finish_trial, train_segment
 from pipelines.tasks import TASKS, Task
 from search import study as studies
-from search.coordinator import CLOSING_SECONDS, CRASHES_IN_A_ROW, BrokenSearchError, Coordinator
+from search.coordinator import Coordinator
+from search.dispatch import CLOSING_SECONDS, CRASHES_IN_A_ROW, BrokenSearchError
 from search.finalists.selection import (
     Attempt,
     missing,
