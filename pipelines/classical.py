@@ -42,7 +42,7 @@ def _boosting(seed: int, values: Values) -> Any:  # noqa: ANN401 - scikit-learn 
     return HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **values)
 
 
-def _logistic(seed: int, values: Values) -> Any:  # noqa: ANN401
+def _logistic(seed: int, values: Values) -> Any:  # noqa: ANN401 - as above
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=1000, random_state=seed, **values)
@@ -74,7 +74,7 @@ CLASSICAL = {
 """By task. They get what the networks get: scaled numbers and one-hot categories."""
 
 
-def score(model: Any, split: Split, task: Task) -> dict[str, float]:  # noqa: ANN401
+def score(model: Any, split: Split, task: Task) -> dict[str, float]:  # noqa: ANN401 - as above
     """The loss and the task's metrics on rows that the model has not seen."""
     probabilities: Probabilities = model.predict_proba(split.inputs)[:, 1:].astype(np.float32)
     return scoring.score(split.labels, probabilities, ("loss", *task.metrics))

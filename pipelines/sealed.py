@@ -49,7 +49,7 @@ def require_sealed(task: Task, data_dir: Path | None) -> None:
         fetch(task.name, data_dir, TEST_FILES[task.name])
 
 
-def open_sealed(task: Task, data_dir: Path | None, preprocessor: Any) -> Split:  # noqa: ANN401
+def open_sealed(task: Task, data_dir: Path | None, preprocessor: Any) -> Split:  # noqa: ANN401 - untyped
     """The test rows, which no search has seen.
 
     Args:
@@ -90,7 +90,7 @@ def _flowers(task: Task, _: Path | None, scaler: Any) -> Split:  # noqa: ANN401 
     return Split(features(scaler, measures[rows]), labels[rows])
 
 
-def _customers(task: Task, data_dir: Path | None, encoder: Any) -> Split:  # noqa: ANN401
+def _customers(task: Task, data_dir: Path | None, encoder: Any) -> Split:  # noqa: ANN401 - untyped
     import pandas as pd  # late: see `carve`
 
     path, columns, labels = read_customers(data_dir)

@@ -46,7 +46,7 @@ class BadInputError(MlflowException):
     def serialize_as_json(self) -> str:
         # MLflow's server has put all that was sent in front of the sentence.
         self.message = self._sentence
-        text: str = super().serialize_as_json()  # type: ignore[no-untyped-call]
+        text: str = super().serialize_as_json()  # type: ignore[no-untyped-call] # MLflow's
         return text
 
 
@@ -106,7 +106,7 @@ class Predictor:
             for row in found
         ]
 
-    def _rows(self, sent: Any) -> np.ndarray:  # noqa: ANN401
+    def _rows(self, sent: Any) -> np.ndarray:  # noqa: ANN401 - anything may be sent
         columns, preprocessor = self._contract.columns, self._preprocessor
         rows = checked_rows(sent, columns, words_of(preprocessor))
         if preprocessor is None:
@@ -116,7 +116,7 @@ class Predictor:
         return np.asarray(prepared, np.float32)
 
 
-def checked_images(sent: Any, side: int) -> np.ndarray:  # noqa: ANN401
+def checked_images(sent: Any, side: int) -> np.ndarray:  # noqa: ANN401 - as above
     """Pixels, float32 (n, side, side, 1).
 
     Raises:
@@ -159,7 +159,7 @@ def words_of(preprocessor: Any) -> dict[str, list[str]]:  # noqa: ANN401 - sciki
 
 
 def checked_rows(
-    sent: Any,  # noqa: ANN401
+    sent: Any,  # noqa: ANN401 - anything may be sent
     columns: Sequence[str],
     words: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
@@ -215,7 +215,7 @@ def _numbers(rows: pd.DataFrame, name: str) -> list[float]:
     return found
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _shown(value: Any) -> str:  # noqa: ANN401 - anything may be sent
     missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     return "nothing" if missing else repr(value)[:80]
 
@@ -245,7 +245,7 @@ def _origin(path: Path) -> str:
     return f"it was written by Keras {written_by}"
 
 
-def _load_preprocessor(path: Path) -> Any:  # noqa: ANN401
+def _load_preprocessor(path: Path) -> Any:  # noqa: ANN401 - scikit-learn has no types
     import pickle
 
     import joblib
@@ -284,7 +284,7 @@ class ServedModel(PythonModel):
         self,
         context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
         model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,  # noqa: ARG002
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - as above
     ) -> pd.DataFrame:
         # Images come as the only entry of a dictionary, under the name in the signature.
         images = isinstance(model_input, dict)

@@ -81,8 +81,8 @@ class _History(optuna.Study):
     def _get_trials(
         self,
         deepcopy: bool = True,  # noqa: FBT001 - Optuna's signature
-        states: Any = None,  # noqa: ANN401
-        use_cache: bool = False,  # noqa: FBT001
+        states: Any = None,  # noqa: ANN401 - as above
+        use_cache: bool = False,  # noqa: FBT001 - as above
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
         if use_cache or len(trials) <= HISTORY:  # with the cache, TPE only counts them

@@ -118,12 +118,12 @@ class SoleWriterStorage(_CachedStorage):
         self._upsert(_SCORES, trial_id, row, "step", known=step in trial.intermediate_values)
         trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
 
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:  # noqa: ANN401
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:  # noqa: ANN401 - Optuna's
         trial, row = self._changing(trial_id), _attr_row(key, value)
         self._upsert(_USER_ATTRS, trial_id, row, "key", known=key in trial.user_attrs)
         trial.user_attrs = {**trial.user_attrs, key: value}
 
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:  # noqa: ANN401
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:  # noqa: ANN401 - Optuna's
         trial, row = self._changing(trial_id), _attr_row(key, value)
         self._upsert(_SYSTEM_ATTRS, trial_id, row, "key", known=key in trial.system_attrs)
         trial.system_attrs = {**trial.system_attrs, key: value}

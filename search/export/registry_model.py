@@ -114,7 +114,7 @@ def _signature(task: Task, words: Mapping[str, object]) -> "ModelSignature":
         inputs = [TensorSpec(np.dtype(object), (-1,), name="images")]
     else:
         columns = raw_inputs.COLUMNS[task.name]
-        any_type = AnyType()  # type: ignore[no-untyped-call]
+        any_type = AnyType()  # type: ignore[no-untyped-call] # MLflow's
         types = {name: DataType.string if name in words else any_type for name in columns}
         inputs = [ColSpec(types[name], name, required=False) for name in columns]
     probabilities = Object([Property(name, DataType.double) for name in task.class_names])

@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 
 from search import study as studies
-from search.report.plots import Axis, Colour, Dots, Layer, Line, Plot, thinned
+from search.report.plots import Axis, Colour, Dots, Layer, Line, Plot, Symbol, thinned
 from search.report.scale import score_limits, scored_line, sign_of, within
 from search.report.values_axis import axis_of, place_of, value_text
 from search.report.words import metric_name
@@ -188,13 +188,13 @@ def _cost_plot(
     ends: tuple[float, float],
     winner: int | None,
 ) -> Plot:
-    def dots(name: str, colour: Colour, symbol: object, size: float, kept: list[int]) -> Dots:
+    def dots(name: str, colour: Colour, symbol: Symbol, size: float, kept: list[int]) -> Dots:
         return Dots(
             name,
             [own[i][2] for i in kept],
             [own[i][1].best[metric] for i in kept],
             colour,
-            symbol,  # type: ignore[arg-type]
+            symbol,
             size,
             hover=[
                 f"{_cost_text(own[i][2])} {title}; {scored_line(*own[i][:2], metric)}"

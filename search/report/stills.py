@@ -229,7 +229,7 @@ def _bars(layer: Bars, x: _Scale, y: _Scale) -> str:
     for index, (place, value) in enumerate(zip(places, layer.values, strict=True)):
         zero, tip = along(max(0.0, along.low)), along(value)
         box = (min(zero, tip), place - width / 2, abs(tip - zero), width)
-        parts.append(_rect(*_turned(box, layer.horizontal), f"var(--{layer.colour})"))
+        parts.append(_rect(*_turned(box, horizontal=layer.horizontal), f"var(--{layer.colour})"))
         if layer.low:
             ends = along(layer.low[index]), place, along(layer.high[index]), place
             a, b, c, d = ends if layer.horizontal else (place, ends[0], place, ends[2])
@@ -282,7 +282,7 @@ def _heat(layer: Heat, x: _Scale, y: _Scale) -> str:
     return "".join(parts)
 
 
-def _turned(box: Sequence[float], horizontal: bool) -> tuple[float, float, float, float]:  # noqa: FBT001
+def _turned(box: Sequence[float], *, horizontal: bool) -> tuple[float, float, float, float]:
     a, b, c, d = box
     return (a, b, c, d) if horizontal else (b, a, d, c)
 
