@@ -99,7 +99,10 @@ class TrainingSession:
 
     @property
     def best(self) -> Row:
-        """The row with the best score so far; empty before the first."""
+        """The row whose weights count so far: the best, or the last where there is no patience.
+
+        Empty before the first.
+        """
         return self._best
 
     def advance(self, until: float, *, seconds: float = math.inf) -> list[Row]:
@@ -123,15 +126,15 @@ class TrainingSession:
         return self._step >= self._steps_at(epoch)
 
     def settle(self) -> None:
-        """Makes the present weights, averaged if the config says so, those that count as best.
+        """Makes the present weights, averaged if the config says so, those that count.
 
-        For a training whose length was decided before, and whose validation says nothing.
+        For a training with patience whose author kept the last weights nevertheless.
         """
         with self._average.in_place():
             self._best_weights = self.model.get_weights()
 
     def predict(self) -> Probabilities:
-        """Probabilities of the validation split by the best weights so far."""
+        """Probabilities of the validation split by the weights that count so far."""
         with self._best_in_place():
             return self._predict_validation()
 
@@ -145,7 +148,7 @@ class TrainingSession:
             self.model.set_weights(current)
 
     def model_file(self) -> bytes:
-        """A `.keras` file with the best weights, without the training's precision or penalties."""
+        """A `.keras` file of the weights that count, in float32 and without penalties."""
         keras.config.set_dtype_policy("float32")
         plain = self._config.model_copy(update={"regularization": Regularization()})
         model = build_network(plain, self._data.input_shape, len(self._data.class_names))
@@ -239,7 +242,8 @@ class TrainingSession:
             return
         score = row[goal.metric]
         margin = training.min_delta if goal.mode == "max" else -training.min_delta
-        if not self._best or goal.better(score, self._best[goal.metric] + margin):
+        better = not self._best or goal.better(score, self._best[goal.metric] + margin)
+        if better or not training.patience:
             self._best = row
             with self._average.in_place():
                 self._best_weights = self.model.get_weights()

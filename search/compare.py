@@ -150,7 +150,7 @@ def _retrained(study: optuna.Study, one: Trial, other: Trial) -> list[str]:
     """The difference on fresh seeds or folds, for two finalists."""
     metric = study.user_attrs["metric"]
     scores = {
-        (each.number, each.draw): math.nan if each.cause else each.best[metric]
+        (each.number, each.draw): math.nan if each.cause else each.last[metric]
         for each in retrainings(study)
     }
     numbers = one[0], other[0]

@@ -135,7 +135,7 @@ def _finalist(study: optuna.Study, standing: Standing) -> list[str]:
     interval = f" (95 % interval {low:.4f} to {high:.4f})" if math.isfinite(low) else ""
     lines = []
     if standing.n_scored:
-        scores = " ".join(f"{r.best[metric]:.4f}" for r in standing.retrainings if r.best)
+        scores = " ".join(f"{r.last[metric]:.4f}" for r in standing.retrainings if r.last)
         lines.append(
             f"Trained again on {n_of(standing.n_scored, drawn)}: mean {metric}"
             f" {standing.mean:.4f}{interval}, where the search had"

@@ -171,7 +171,8 @@ class Training(Part):
 
     epochs: int = Field(ge=1, le=100_000)
     patience: int = Field(default=0, ge=0)
-    """Stop after so many epochs without a better score; 0 means never."""
+    """Stop after so many epochs without a better score, and go back to the best weights; 0 means
+    never, and the last weights count."""
     min_delta: float = Field(default=0.0, ge=0)
     """A smaller gain does not count as better."""
     final_decay: Share = 0.0
@@ -194,6 +195,11 @@ class Config(Part):
         A schedule that falls all the way makes its best gains late, with small steps.
         """
         return 0.0 if self.optimization.schedule == "constant" else self.training.epochs / 2
+
+    def without_patience(self) -> Self:
+        """The same config, trained through its whole schedule, whose last weights count."""
+        training = self.training.model_copy(update={"patience": 0})
+        return self.model_copy(update={"training": training})
 
     def parameters(self) -> dict[str, Value]:
         """The config as flat names, as MLflow's columns show it.

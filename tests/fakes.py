@@ -137,7 +137,7 @@ class FakeSession:
         if math.isnan(score):
             self.stop = "diverged"
             return
-        if not self.best or score > self.best["val_accuracy"]:
+        if not self.best or score > self.best["val_accuracy"] or not training.patience:
             self.best = row
         if self.epoch >= training.epochs:
             self.stop = "finished"

@@ -1,6 +1,5 @@
 """`hpsearch evaluate`: the winner refitted on all searched rows, and scored on the sealed ones."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -112,19 +111,17 @@ def _planned(
     command: str,
 ) -> Opening:
     """The opening as it will be, without its scores."""
-    metric = task.goal.metric
-    scored_again = [each for each in standing.retrainings if not each.cause] if standing else []
-    best_rows = [each.best for each in scored_again] or [record.best]
+    metric, config = task.goal.metric, record.parsed_config().without_patience()
     return Opening(
         task=task.name,
         study=study.study_name,
         metric=metric.removeprefix("val_"),
         data_digest=study.user_attrs["data_digest"],
         trial=number,
-        config=record.config,
+        config=config.model_dump(mode="json"),
         seeds=tuple(studies.seed_of(settings.seed, FRESH + draw) for draw in range(draws)),
-        epochs=statistics.median_high(row["epoch"] for row in best_rows),
-        promised=standing.mean if standing and scored_again else record.best[metric],
+        epochs=float(config.training.epochs),
+        promised=standing.mean if standing and standing.n_scored else record.best[metric],
         precision=settings.precision,
         command=command,
         commit=git_commit(),
@@ -174,13 +171,10 @@ class _Evaluating:
         )
 
     def _segment(self, planned: Opening, seed: int, division: Division) -> Segment:
-        config = Config.model_validate(planned.config)
-        # The learning rate goes on by all epochs of the config, as where the best one was found.
-        training = config.training.model_copy(update={"patience": 0})
         return Segment(
             key=f"{planned.study}/evaluate/{division}/{seed}",
             task=self._task.name,
-            config=config.model_copy(update={"training": training}),
+            config=Config.model_validate(planned.config),
             seed=seed,
             how=self._how,
             data_dir=self._settings.data_dir,

@@ -173,7 +173,7 @@ def _found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Ro
     return Row(
         name=f"**found by the search** ({record.parsed_config().title()})",
         reported="",
-        validation={r.draw: _plain(r.best) for r in trained} or {ALONE: _plain(record.best)},
+        validation={r.draw: _plain(r.last) for r in trained} or {ALONE: _plain(record.best)},
         test=_by_seed(opening),
         n_parameters=record.n_parameters,
         seconds=seconds.mean if seconds else record.train_seconds,

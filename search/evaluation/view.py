@@ -27,12 +27,10 @@ TITLES = {
 
 def planned_line(task: Task, data: SearchData, opening: Opening) -> str:
     config = Config.model_validate(opening.config)
-    of_all, epochs = config.training.epochs, epoch_text(opening.epochs)
-    length = f"{epochs} epochs" if opening.epochs == of_all else f"{epochs} of {of_all} epochs"
     return (
         f"{task.title}: {trial_name(opening.trial or 0)}, {config.title()}, refitted on"
         f" {len(data.train.labels):,} train and validation rows: {_seeds(opening)},"
-        f" {length} each."
+        f" {epoch_text(opening.epochs)} epochs each."
     )
 
 

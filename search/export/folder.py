@@ -158,7 +158,7 @@ def _parent(folder: Path) -> Iterator[None]:
 
 def _texts(task: Task, study: optuna.Study, exported: Exported) -> dict[str, str]:
     """The files that no check changes, by name."""
-    config = exported.record.parsed_config()
+    config = exported.config
     origin = f"{config.title()}, {trial_name(exported.number)} of the study {study.study_name}"
     script = training_script(task, config, origin)
     needed = [f"{package}=={version(package)}\n" for package in packages(script)]
@@ -207,7 +207,7 @@ def _standing_fields(standing: Standing) -> dict[str, object]:
 
 
 def _retraining_fields(retraining: Retraining) -> dict[str, object]:
-    fields = ("draw", "seed", "best", "epochs", "run_id", "cause")
+    fields = ("draw", "seed", "last", "epochs", "run_id", "cause")
     return {name: getattr(retraining, name) for name in fields}
 
 

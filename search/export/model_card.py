@@ -44,6 +44,17 @@ class Exported:
     division: Division
     tags: Mapping[str, str]
 
+    @property
+    def retrained(self) -> bool:
+        """Whether the model comes from a retraining, and not from the search's own trial."""
+        return self.standing is not None and self.seed != self.record.seed
+
+    @property
+    def config(self) -> Config:
+        """As the exported model was trained."""
+        config = self.record.parsed_config()
+        return config.without_patience() if self.retrained else config
+
 
 def model_card(
     task: Task,
@@ -59,7 +70,7 @@ def model_card(
     Args:
         tested: What the ledger of the sealed test set says, in sentences.
     """
-    config = exported.record.parsed_config()
+    config = exported.config
     sections = {
         "What it is": _what(task, config, exported.record),
         "Scores": _scores(task, exported, verdict, tested),
@@ -216,18 +227,18 @@ def _data(task: Task, study: optuna.Study) -> list[str]:
 def _protocol(task: Task, exported: Exported, verdict: Verdict | None) -> list[str]:
     lines = [
         "Every trial was trained on the training rows and scored on the validation rows.",
-        f"The epoch with the best {task.goal.metric} counts, and its weights are kept.",
+        f"The epoch with the best {task.goal.metric} counted, and its weights were kept.",
     ]
     if verdict:
         other = (
             "folds of the training and validation rows" if task.folds else "fresh seeds, same rows"
         )
         lines.append(
-            f"{len(verdict.standings)} finalists were then trained again ({other}), and the best"
-            " mean won."
+            f"{len(verdict.standings)} finalists were then trained again ({other}), each through"
+            " its whole schedule, whose last weights count; the best mean won."
         )
     which = "the search's own training of the config"
-    if exported.run_id and exported.standing and exported.seed != exported.record.seed:
+    if exported.retrained:
         on = "the search's rows"
         if exported.division != "search":
             on = f"fold {exported.division} of the rows"
@@ -277,10 +288,11 @@ def _files(task: Task, check: Check | None) -> list[str]:
 
 
 def _limits(exported: Exported) -> list[str]:
+    chosen = "the config" if exported.retrained else "the epoch and the config"
     lines = [
         "- It knows the data above only, and may be wrong about others with confidence.",
         "- Its probabilities were not calibrated afterwards.",
-        "- The validation rows chose the epoch and the config; only the test set is unseen.",
+        f"- The validation rows chose {chosen}; only the test set is unseen.",
         "- `train.py`, in float32, scores as the search does on average, not to the bit.",
     ]
     if not exported.standing:

@@ -89,7 +89,7 @@ def training_script(task: Task, config: Config, origin: str) -> str:
         kernel_constant(config),
     ]
     body = joined("\n".join(line for line in top if line), *functions)
-    return f"{_docstring(task, data, origin)}\n\n{_imports(body)}\n\n{body}\n"
+    return f"{_docstring(task, config, data, origin)}\n\n{_imports(body)}\n\n{body}\n"
 
 
 def packages(script: str) -> list[str]:
@@ -98,9 +98,10 @@ def packages(script: str) -> list[str]:
     return [package for module, package in _PACKAGES.items() if module in modules]
 
 
-def _docstring(task: Task, data: DataCode, origin: str) -> str:
+def _docstring(task: Task, config: Config, data: DataCode, origin: str) -> str:
     options = f"--data data/{task.name} --seed 3" if data.has_files else "--seed 3"
-    saved = "the network of its best epoch as model.keras"
+    network = "the network of its best epoch" if config.training.patience else "the network"
+    saved = f"{network} as model.keras"
     if data.prepared:
         saved += ", and what prepares its rows as preprocessor.joblib"
     paragraphs = [
@@ -158,35 +159,35 @@ def _compiling(task: Task, config: Config, data: DataCode) -> list[str]:
     ]
 
 
-def _patient_start(config: Config) -> list[str]:
-    if not (config.training.patience and config.plateau_from):
+def _early_stopping(task: Task, config: Config) -> list[str]:
+    if not config.training.patience:
         return []
-    return ["    start_from_epoch=EPOCHS // 2,  # the small steps at the end gain most"]
+    waits = "    start_from_epoch=EPOCHS // 2,  # the small steps at the end gain most"
+    return [
+        "best_epoch = keras.callbacks.EarlyStopping(",
+        f'    monitor="{task.goal.metric}",',
+        f'    mode="{task.goal.mode}",',
+        "    patience=PATIENCE,",
+        *(["    min_delta=MIN_DELTA,"] if config.training.min_delta else []),
+        *([waits] if config.plateau_from else []),
+        "    restore_best_weights=True,",
+        ")",
+    ]
 
 
 def _fitting(task: Task, config: Config) -> list[str]:
     targets = ["y_train", "y_val"]
     if one_hot(config, binary=task.binary):
         targets = [f"keras.utils.to_categorical({name})" for name in targets]
-    stopping = "PATIENCE" if config.training.patience else "EPOCHS"
-    lines = [
-        "best_epoch = keras.callbacks.EarlyStopping(",
-        f'    monitor="{task.goal.metric}",',
-        f'    mode="{task.goal.mode}",',
-        f"    patience={stopping},"
-        + ("" if config.training.patience else "  # never stops early"),
-        *(["    min_delta=MIN_DELTA,"] if config.training.min_delta else []),
-        *_patient_start(config),
-        "    restore_best_weights=True,",
-        ")",
-    ]
+    lines = _early_stopping(task, config)
     balanced = config.regularization.class_weight == "balanced"
     if balanced:
         lines += [
             "counts = np.bincount(y_train)",
             "class_weight = dict(enumerate(len(y_train) / (len(counts) * counts)))",
         ]
-    callbacks = [*callback_calls(config, task.goal.metric), "best_epoch"]
+    callbacks = callback_calls(config, task.goal.metric)
+    callbacks += ["best_epoch"] if config.training.patience else []
     return [
         *lines,
         "model.fit(",
@@ -196,7 +197,7 @@ def _fitting(task: Task, config: Config) -> list[str]:
         f"    validation_data=(x_val, {targets[1]}),",
         "    validation_batch_size=500,",
         *(["    class_weight=class_weight,"] if balanced else []),
-        f"    callbacks=[{', '.join(callbacks)}],",
+        *([f"    callbacks=[{', '.join(callbacks)}],"] if callbacks else []),
         "    shuffle=False,  # the batches are shuffled already",
         "    verbose=2,",
         ")",

@@ -59,7 +59,7 @@ class WeightAverage(keras.callbacks.Callback):
             weight.assign(mean)
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Not right after the validation: EarlyStopping takes the mean before.
+        # Not right after the validation: it is the mean that is kept.
         if self.last is not None:
             self.model.set_weights(self.last)
 '''
@@ -83,12 +83,13 @@ def constants(config: Config, *, images: bool, binary: bool) -> list[str]:
     optimization, training = config.optimization, config.training
     regularization = config.regularization
     augmentation = config.augmentation if images else Augmentation()
+    min_delta = training.min_delta if training.patience else 0.0
     decays = optimization.schedule == "constant" and training.final_decay
     found = [
         ("BATCH_SIZE", optimization.batch_size, ""),
         ("EPOCHS", training.epochs, "at most" if training.patience else ""),
         ("PATIENCE", training.patience, "stop after so many epochs without a better score"),
-        ("MIN_DELTA", training.min_delta, "a smaller gain does not count as better"),
+        ("MIN_DELTA", min_delta, "a smaller gain does not count as better"),
         ("LEARNING_RATE", optimization.learning_rate, ""),
         ("FINAL_DECAY", decays, "share of the steps in which the learning rate falls to zero"),
         ("LABEL_SMOOTHING", regularization.label_smoothing, _smoothed(binary=binary)),
@@ -147,13 +148,13 @@ def schedule_call(config: Config) -> str:
 def callback_code(config: Config, metric: str) -> list[str]:
     """The callbacks that Keras does not have."""
     averages = [_AVERAGE] if config.regularization.weight_averaging else []
-    return averages + ([_AUC] if metric == "val_auc" else [])
+    return averages + ([_AUC] if _stops_by_auc(config, metric) else [])
 
 
 def callback_calls(config: Config, metric: str) -> list[str]:
     """In their order: the mean of the weights is in place when the others look."""
     averages = ["WeightAverage()"] if config.regularization.weight_averaging else []
-    return averages + (["ValidationAUC(x_val, y_val)"] if metric == "val_auc" else [])
+    return averages + (["ValidationAUC(x_val, y_val)"] if _stops_by_auc(config, metric) else [])
 
 
 def batch_code(*, augments: bool) -> str:
@@ -173,6 +174,10 @@ def batch_code(*, augments: bool) -> str:
         ]
     lines.append("    return pairs.prefetch(tf.data.AUTOTUNE)")
     return "\n".join(lines)
+
+
+def _stops_by_auc(config: Config, metric: str) -> bool:
+    return metric == "val_auc" and config.training.patience > 0
 
 
 def _smoothed(*, binary: bool) -> str:

@@ -35,7 +35,7 @@ class Attempt(Work):
 
     Attributes:
         number: The trial whose config it is.
-        expected_seconds: What it will take, as the trial did.
+        expected_seconds: What it will take, as long an epoch as in the trial.
     """
 
     number: int
@@ -59,7 +59,7 @@ class Attempt(Work):
             number=self.number,
             draw=self.draw,
             seed=record.seed,
-            best={} if failed else record.best,
+            last={} if failed else record.best,
             epochs=record.epoch,
             train_seconds=record.train_seconds,
             run_id=record.run_id,
@@ -74,8 +74,7 @@ class Attempt(Work):
             epoch = studies.epoch_text(self.record.epoch)
             self.fail("diverged", f"the loss was no number at epoch {epoch}")
         elif result.stop is not None:
-            note = "early stopping" if result.stop == "plateau" else "all epochs trained"
-            self.record = replace(self.record, state="completed", note=note)
+            self.record = replace(self.record, state="completed", note="all epochs trained")
 
     def fail(self, cause: Cause, note: str) -> None:
         self.record = replace(self.record, state="failed", cause=cause, note=note)
@@ -113,16 +112,21 @@ def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
     finalists = select(study, settings.finalists)
     return [
         Attempt(
-            trial.parsed_config(),
+            trial.parsed_config().without_patience(),
             Record(trial.config, seed_of(settings.seed, draw), preset=trial.preset),
             number,
             draw,
-            trial.worker_seconds,
+            _whole_seconds(trial),
             division=draw if task.folds else "search",
         )
         for draw in range(n_draws(task, settings))
         for number, trial in finalists
     ]
+
+
+def _whole_seconds(trial: Record) -> float:
+    """What the whole schedule takes, of which the trial may have trained a part."""
+    return trial.worker_seconds * trial.parsed_config().training.epochs / trial.epoch
 
 
 def missing(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:

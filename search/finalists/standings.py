@@ -89,7 +89,7 @@ def finalists_rows(study: optuna.Study) -> list[dict[str, object]]:
             "n_parameters": standing.record.n_parameters,
             "seconds": standing.seconds,
             "config": _config_text(standing).plain,
-            **{f"draw_{r.draw}": r.best.get(metric, r.cause) for r in standing.retrainings},
+            **{f"draw_{r.draw}": r.last.get(metric, r.cause) for r in standing.retrainings},
         }
         for rank, standing in enumerate(found.standings, 1)
     ]

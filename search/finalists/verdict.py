@@ -24,17 +24,17 @@ the luck was dropped 4 times in 1,000 with three seeds and twice with ten folds.
 """
 ROUNDING = 1e-9
 
-_PREFIX = "finalist_"
+_PREFIX = "retraining_"
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """One more training of a trial's config, that has ended.
+    """One more training of a trial's config, through its whole schedule, that has ended.
 
     Attributes:
         number: The trial's.
         draw: Which fresh seed, or which fold, from 0.
-        best: The best row, as in the trial's record; empty if the training failed.
+        last: The last row, which nothing chose; empty if the training failed.
         run_id: In MLflow; empty until all of it is stored there.
         cause: Why it failed.
     """
@@ -42,7 +42,7 @@ class Retraining:
     number: int
     draw: int
     seed: int
-    best: dict[str, float]
+    last: dict[str, float]
     epochs: float
     train_seconds: float
     run_id: str = ""
@@ -232,7 +232,7 @@ def _clear_losers(fit: Comparison, numbers: Iterable[int], sign: float) -> set[i
 def _scores(study: optuna.Study) -> Scores:
     metric = study.user_attrs["metric"]
     return {
-        (each.number, each.draw): math.nan if each.cause else each.best[metric]
+        (each.number, each.draw): math.nan if each.cause else each.last[metric]
         for each in retrainings(study)
     }
 

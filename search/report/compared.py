@@ -72,7 +72,7 @@ def _finalists_gain(study: optuna.Study, standing: Standing, sign: float) -> Gai
     metric = study.user_attrs["metric"]
     fit = Comparison(
         {
-            (each.number, each.draw): math.nan if each.cause else each.best[metric]
+            (each.number, each.draw): math.nan if each.cause else each.last[metric]
             for each in verdicts.retrainings(study)
         },
         overlap=1 / (FOLDS - 1) if verdicts.on_folds(study) else 0.0,

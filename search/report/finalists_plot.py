@@ -19,7 +19,7 @@ def finalists_plot(study: optuna.Study) -> Plot | None:
     if not found or not shown:
         return None
     metric = study.user_attrs["metric"]
-    x = [r.best[metric] for each in shown for r in each.retrainings if not r.cause]
+    x = [r.last[metric] for each in shown for r in each.retrainings if not r.cause]
     y = [float(i) for i, each in enumerate(shown) for r in each.retrainings if not r.cause]
     layers: list[Layer] = []
     colours: list[tuple[str, Colour, bool]] = [

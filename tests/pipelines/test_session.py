@@ -213,6 +213,24 @@ def test_without_patience_it_trains_to_the_end(start: Start, config: MakeConfig)
     assert session.stop == "finished"
 
 
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_without_patience_the_last_weights_count(
+    averaging: float, start: Start, config: MakeConfig, digits: SearchData
+) -> None:
+    configured = config(
+        Network(layers=(DenseLayer(units=64),)),
+        learning_rate=0.05,
+        training=Training(epochs=12),
+        regularization=Regularization(weight_averaging=averaging),
+    )
+    session = start(configured)
+    rows = session.advance(12)
+    assert max(row["val_accuracy"] for row in rows) > rows[-1]["val_accuracy"]
+    assert session.best == rows[-1]
+    scored = scoring.score(digits.validation.labels, session.predict(), ("loss",))
+    assert scored["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("learning_rate", "l2", "lengths"),
     [(10, 1, range(1, 2)), (0.5, 2.5, range(2, 20))],
@@ -234,7 +252,7 @@ def test_a_loss_that_is_no_number_is_divergence(
     assert not math.isfinite(rows[-1]["train_loss"])
     assert all(math.isfinite(row["train_loss"]) for row in rows[:-1])
     assert len(rows) in lengths
-    assert session.best == max(rows[:-1], key=lambda row: row["val_accuracy"], default={})
+    assert session.best == (rows[-2] if len(rows) > 1 else {})
     assert session.advance(20) == []
     again = start(configured)
     again.restore(session.save())

@@ -100,13 +100,6 @@ def new_study(task: str = "iris", name: str = "", config: Config = CONFIG) -> op
     return study
 
 
-def retrain(study: optuna.Study, number: int, *epochs: float, score: float = 0.85) -> None:
-    metric = study.user_attrs["metric"]
-    for draw, epoch in enumerate(epochs):
-        best = {"epoch": epoch, metric: score}
-        verdict.store(study, Retraining(number, draw, 100 + draw, best, epoch + 1, 1.0))
-
-
 def run(
     settings: Settings, study: optuna.Study, draws: int = 2, task: Task | None = None
 ) -> tuple[Evaluation, str]:
@@ -140,11 +133,11 @@ def test_the_winner_is_refitted_on_all_searched_rows_and_scored_once(
     found, printed = run(settings, new_study())
     opening = found.opening
     assert {s.division for s in segments(engine)} == {"refit"}
-    assert {s.until for s in segments(engine)} == {7.0}
+    assert {s.until for s in segments(engine)} == {20.0}
     assert {s.seed for s in segments(engine)} == set(opening.seeds)
     assert all(s.config.training.epochs == 20 for s in segments(engine))
     assert all(s.config.training.patience == 0 for s in segments(engine))
-    assert (opening.number, opening.trial, opening.epochs) == (1, 1, 7.0)
+    assert (opening.number, opening.trial, opening.epochs) == (1, 1, 20.0)
     assert opening.promised == 0.9
     accuracy = opening.scores["accuracy"]
     assert len(accuracy.values) == 2
@@ -165,7 +158,7 @@ def test_what_is_printed_says_scores_promise_gap_and_count(
     assert f"{accuracy.mean:.4f}" in line
     assert f"{low:.4f} to {high:.4f}" in line
     text = " ".join(printed.split())
-    assert "t001, mlp d8 adam, refitted on 120 train and validation rows: 2 seeds, 7 of 20" in text
+    assert "t001, mlp d8 adam, refitted on 120 train and validation rows: 2 seeds, 20 ep" in text
     assert f"promised accuracy 0.9000, the test gave {accuracy.mean:.4f}: a gap of" in text
     assert "opened for this study for the first time" in text
     assert found.report.split()[:4] == ["precision", "recall", "f1-score", "support"]
@@ -181,14 +174,14 @@ def test_a_second_opening_is_counted_and_said(engine: InlineEngine, settings: Se
     assert "has now been opened 2 times for this study" in " ".join(printed.split())
 
 
-def test_finalists_decide_who_is_refitted_and_for_how_long(
-    engine: InlineEngine, settings: Settings
-) -> None:
+def test_finalists_decide_who_is_refitted(engine: InlineEngine, settings: Settings) -> None:
     study = new_study()
-    retrain(study, 0, 4.0, 6.0, 13.0, score=0.88)
-    retrain(study, 1, 9.0, 9.0, 9.0, score=0.7)
+    for number, score in ((0, 0.88), (1, 0.7)):
+        for draw in range(3):
+            last = {"epoch": 20.0, "val_accuracy": score}
+            verdict.store(study, Retraining(number, draw, 100 + draw, last, 20.0, 1.0))
     opening = run(settings, study)[0].opening
-    assert (opening.trial, opening.epochs) == (0, 6.0)
+    assert opening.trial == 0
     assert opening.promised == pytest.approx(0.88)
 
 
@@ -198,7 +191,7 @@ def test_finalists_that_all_failed_promise_nothing(
     study = new_study()
     verdict.store(study, Retraining(1, 0, 5, {}, 1.0, 1.0, cause="diverged"))
     opening = run(settings, study, 1)[0].opening
-    assert (opening.trial, opening.epochs, opening.promised) == (1, 7.0, 0.9)
+    assert (opening.trial, opening.promised) == (1, 0.9)
 
 
 def test_nothing_is_trained_once_the_test_set_is_open(

@@ -64,9 +64,9 @@ def a_study(task: str, best: dict[str, float], config: Any = CONV.config) -> opt
 
 def retrained(study: optuna.Study, metric: str, scores: Sequence[float]) -> None:
     for draw, score in enumerate(scores):
-        fields = {"number": 0, "draw": draw, "seed": draw, "best": {metric: score, "epoch": 9.0}}
+        fields = {"number": 0, "draw": draw, "seed": draw, "last": {metric: score, "epoch": 9.0}}
         more = {"epochs": 9.0, "train_seconds": 60.0, "run_id": "", "cause": ""}
-        study.set_user_attr(f"finalist_0_{draw}", {**fields, **more})
+        study.set_user_attr(f"retraining_0_{draw}", {**fields, **more})
 
 
 # the page

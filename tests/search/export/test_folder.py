@@ -63,13 +63,13 @@ def retrain(study: optuna.Study, number: int, *scores: float, **changes: Any) ->
             number=number,
             draw=draw,
             seed=100 + draw,
-            best={"epoch": 4.0, "val_accuracy": score, "val_loss": 0.3},
+            last={"epoch": 4.0, "val_accuracy": score, "val_loss": 0.3},
             epochs=9.0,
             train_seconds=1.0,
             run_id=f"again-{number}-{draw}",
         )
         fields = {**vars(retraining), **changes} if draw == 0 else vars(retraining)
-        study.set_user_attr(f"finalist_{number}_{draw}", fields)
+        study.set_user_attr(f"retraining_{number}_{draw}", fields)
 
 
 def in_study(task: str) -> optuna.Study:
@@ -165,11 +165,11 @@ def test_exports_the_winners_first_retraining(study: optuna.Study, run: Export) 
     found = scores(files)
     assert (found["trial"], found["seed"], found["division"]) == (0, 100, 0)
     assert found["finalist"]["mean"] == pytest.approx(0.965)
-    assert [r["best"]["val_accuracy"] for r in found["finalist"]["retrainings"]] == [0.96, 0.97]
+    assert [r["last"]["val_accuracy"] for r in found["finalist"]["retrainings"]] == [0.96, 0.97]
 
 
 def test_a_retraining_that_failed_has_no_model(study: optuna.Study, run: Export) -> None:
-    retrain(study, 1, 0.93, 0.94, 0.95, cause="diverged", best={})
+    retrain(study, 1, 0.93, 0.94, 0.95, cause="diverged", last={})
     assert run(study)["model.keras"] == b"again-1-1"
 
 

@@ -360,7 +360,7 @@ def test_every_finalist_is_trained_on_every_draw(n_workers: int, *, deterministi
     stored = {(r.number, r.draw): r for r in retrainings(study)}
     assert set(stored) == set(engine.begun)
     for key, each in stored.items():
-        assert each.best[METRIC] == luck(*key)
+        assert each.last[METRIC] == luck(*key)
         assert (each.epochs, each.cause, each.seed) == (9.0, "", seed_of(0, key[1]))
         assert ran.log.runs[each.run_id][1:3] == key
     assert engine.most_training == min(n_workers, 9)
@@ -387,15 +387,21 @@ def test_folds_are_the_division_of_the_rows() -> None:
     assert divisions == set(range(6))
 
 
-def test_early_stopping_is_that_of_the_config() -> None:
+def test_it_trains_the_whole_schedule_and_the_last_row_counts() -> None:
     study = new_study()
     patient = config(4).model_dump(mode="json", exclude_none=True)
     patient["training"] = {**patient["training"], "patience": 2}
     add(study, 0.9, config=patient)
     ran = run(study, DrawingEngine(), draws=1)
     (only,) = retrainings(study)
-    assert (only.epochs, only.best["epoch"]) == (3.0, 1.0)
-    assert ran.log.runs[only.run_id][3].note == "early stopping"
+    assert (only.epochs, only.last["epoch"]) == (9.0, 9.0)  # the first row has the best score
+    assert ran.log.runs[only.run_id][3].note == "all epochs trained"
+
+
+def test_what_stopped_early_is_expected_to_take_the_time_of_all_epochs() -> None:
+    study = new_study()
+    add(study, 0.9, epoch=3.0, worker_seconds=12.0)
+    assert [attempt.expected_seconds for attempt in plan(study, TASK, Settings(draws=1))] == [36]
 
 
 def test_the_log_gets_all_rows_the_artifacts_and_a_name() -> None:
@@ -406,7 +412,7 @@ def test_the_log_gets_all_rows_the_artifacts_and_a_name() -> None:
     assert (name, number, draw, record.state) == ("t000 seed 1", 0, 0, "completed")
     assert [row["epoch"] for row in record.rows] == list(range(1, 10))
     assert record.summary == "a network"
-    assert json.loads(artifacts["model.keras"])["epoch"] == 1.0
+    assert json.loads(artifacts["model.keras"])["epoch"] == 9.0
 
 
 def test_clear_losers_are_dropped_after_the_second_round() -> None:
@@ -561,7 +567,7 @@ def test_a_failure_of_the_config_is_stored_and_it_cannot_win(
     engine = DrawingEngine(score, faults=faults, clock=clock)
     ran = run(study, engine, clock=clock, timeout_seconds=60.0)
     failed = next(each for each in retrainings(study) if each.cause)
-    assert (failed.number, failed.draw, failed.cause, failed.best) == (0, 0, cause, {})
+    assert (failed.number, failed.draw, failed.cause, failed.last) == (0, 0, cause, {})
     assert ran.log.runs[failed.run_id][3].state == "failed"
     assert [key for key in engine.begun if key[0] == 0] == [(0, 0)]
     found = verdict(study)
@@ -643,7 +649,7 @@ def test_a_real_search_ends_with_its_finalists_in_mlflow(
     for each in stored:
         child = client.get_run(each.run_id)
         assert child.info.status == "FINISHED"
-        assert child.data.metrics["best_val_accuracy"] == each.best[METRIC]
+        assert child.data.metrics["best_val_accuracy"] == each.last[METRIC]
         tags = {"stage": "finalist", "trial": str(each.number), "draw": str(each.draw)}
         assert tags.items() <= child.data.tags.items()
         assert child.info.run_name == f"t{each.number:03d} fold {each.draw + 1}"
