@@ -75,7 +75,7 @@ def answer(task: Task, study: optuna.Study, runs_dir: Path) -> Answer:
     found = None if record.preset in PRESETS else gain(study, number, standing)
     tutorials = tutorials_text(task, study.study_name, runs_dir)
     sentences = (
-        _who(study, number, record),
+        _who(study, number, record, standing),
         _how_good(study, record, standing),
         f"{_against(record, found, study.user_attrs['metric'])}; {tutorials}.",
     )
@@ -100,21 +100,22 @@ def _nothing_yet(study: optuna.Study) -> tuple[str, ...]:
     )
 
 
-def _who(study: optuna.Study, number: int, record: Record) -> str:
+def _who(study: optuna.Study, number: int, record: Record, standing: Standing | None) -> str:
     config = record.parsed_config()
     how, known = config.optimization, record.preset in PRESETS
     schedule = "" if how.schedule == "constant" else f" ({how.schedule.replace('_', '-')})"
     name = f"{trial_name(number)}, the tutorials' {record.preset}" if known else trial_name(number)
     return (
-        f"{_winner(study)} is {name}: {network_words(config)}; {record.n_parameters:,} weights,"
-        f" trained by {how.optimizer} at a learning rate of {how.learning_rate:.2g}{schedule} in"
-        f" batches of {how.batch_size}."
+        f"{_winner(study, standing)} is {name}: {network_words(config)};"
+        f" {record.n_parameters:,} weights, trained by {how.optimizer} at a learning rate of"
+        f" {how.learning_rate:.2g}{schedule} in batches of {how.batch_size}."
     )
 
 
-def _winner(study: optuna.Study) -> str:
+def _winner(study: optuna.Study, standing: Standing | None) -> str:
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    return "The best so far" if TrialState.RUNNING in states else "The winner"
+    unfinished = standing is None and TrialState.RUNNING in states
+    return "The best so far" if unfinished else "The winner"
 
 
 def network_words(config: Config) -> str:

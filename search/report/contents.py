@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from pipelines.tasks import Task
 from search import audit as audits
 from search import config_words
+from search import study as studies
 from search.finalists.verdict import on_folds, retrainings
 from search.layers import layers_of
 from search.one_trial import input_shape
@@ -28,7 +29,6 @@ from search.report.searched import overrides_from, search_command, searched_spac
 from search.report.timeline import timeline
 from search.report.words import n_of
 from search.settings import Settings
-from search.study import run_of
 from search.tracking.reading import RunReader
 from spaces.config import Config
 from spaces.space import Space
@@ -78,7 +78,7 @@ def contents(
         "slices": wrong.slices[:N_SLICES],
         "audit": audited,
         "audit_lines": audits.lines(audited) if audited else [NO_AUDIT],
-        "running": _running(study),
+        "unfinished": _unfinished(study),
         "lacks": _lacks(said, wrong, reader, known),
         "limits": _limits(study, known, space),
     }
@@ -104,7 +104,9 @@ def _runs(study: optuna.Study, said: Answer) -> Mapping[str, str]:
     """The runs that may tell of the winner's mistakes: the trial's own, then its retrainings'."""
     if said.number is None or said.record is None:
         return {}
-    runs = {f"{said.name} as trained in the search": run_of(study, said.number, said.record)}
+    runs = {
+        f"{said.name} as trained in the search": studies.run_of(study, said.number, said.record)
+    }
     for each in said.standing.retrainings if said.standing else ():
         runs[f"{said.name} trained again with seed {each.seed}"] = each.run_id
     return {of: run_id for of, run_id in runs.items() if run_id}
@@ -122,10 +124,18 @@ def _proposal(task: Task, found: Findings, known: Evidence, space: Space) -> Pro
     return Proposal(search_command(task.name, usable), tuple(new))
 
 
-def _running(study: optuna.Study) -> str:
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    n_open = states.count(TrialState.RUNNING)
-    return f"{n_of(n_open, 'trial')} had not ended when this page was made" if n_open else ""
+def _unfinished(study: optuna.Study) -> str:
+    """A sentence on the trials that have not ended; empty without any."""
+    trials = study.get_trials(deepcopy=False)
+    records = [studies.read(trial) for trial in trials if trial.state == TrialState.RUNNING]
+    if not records:
+        return ""
+    count, one = n_of(len(records), "trial"), len(records) == 1
+    if all(record and record.state == "interrupted" for record in records):
+        goes_on = f"`hpsearch search {study.user_attrs['task']}` goes on with"
+        were, them = ("was", "it") if one else ("were", "them")
+        return f"{count} {were} interrupted when the search ended: {goes_on} {them}."
+    return f"The search is not over: {count} had not ended when this page was made."
 
 
 def _lacks(said: Answer, wrong: Errors, reader: RunReader, known: Evidence) -> list[str]:

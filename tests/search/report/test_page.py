@@ -89,6 +89,12 @@ def interrupted(folder: Path) -> optuna.Study:
     return searched(folder, 30, stop_at=8)
 
 
+def crashed(folder: Path) -> optuna.Study:
+    study = searched(folder, 5)
+    study.ask()
+    return study
+
+
 def empty(_: Path) -> optuna.Study:
     return new_study()
 
@@ -115,7 +121,8 @@ def many(folder: Path) -> optuna.Study:
         (failed, "of 3 trials none has completed"),
         (diverged, "of 4 trials none has completed"),
         (one, "The winner is t000"),
-        (interrupted, "The search is not over"),
+        (interrupted, "interrupted when the search ended: hpsearch search"),
+        (crashed, "The search is not over: 1 trial had not ended"),
         (all_equal, "same score"),
         (many, "The winner is t0"),
     ],
