@@ -92,10 +92,10 @@ def run_training(
         )
     if record.state == "failed":
         raise TrainingFailedError(f"The training failed: {record.note}.")
-    best = record.best
-    metric = task.goal.metric
+    kept, metric = record.best, task.goal.metric
+    best = "best " if config.training.patience else ""
     console.print(
-        f"best {metric} {best[metric]:.4f} at epoch {best['epoch']:g} ({record.note}); "
+        f"{best}{metric} {kept[metric]:.4f} at epoch {kept['epoch']:g} ({record.note}); "
         f"{record.n_parameters:,} parameters; run '{name}' in MLflow: hpsearch ui",
         highlight=False,
     )

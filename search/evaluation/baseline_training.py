@@ -10,6 +10,7 @@ from pipelines.runtime import Runtime
 from pipelines.segment import Segment, SegmentFailure, SegmentResult
 from pipelines.tasks import Task
 from pipelines.whole import train_whole
+from search.dispatch import TICK_SECONDS
 from search.engine import Engine, Job, WorkerLostError
 from search.evaluation.measurements import Measurement, Measurements
 from search.settings import Settings
@@ -19,7 +20,6 @@ from spaces.presets import Preset
 LONG_SECONDS = 600.0
 DRAWS_OF_LONG = 3
 """So many trainings are enough for a model of which one takes longer than that."""
-TICK_SECONDS = 1.0
 
 Log = Callable[[Preset, int, Record], str]
 """Shows people a training that has ended; returns the id of its run, empty if it has none."""

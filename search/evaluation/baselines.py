@@ -14,9 +14,10 @@ from pipelines.sealed import open_sealed, require_sealed
 from pipelines.splits import Division, SearchData
 from pipelines.tasks import Task
 from pipelines.whole import predict
+from search.dispatch import TICK_SECONDS
 from search.engine import Engine, Job, local_engine
 from search.evaluation import classical
-from search.evaluation.baseline_training import TICK_SECONDS, BaselineTraining
+from search.evaluation.baseline_training import BaselineTraining
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
 from search.evaluation.measurements import WITHOUT_TEST, Measurement, Measurements, Spread, plain
 from search.evaluation.scores import mean_interval
