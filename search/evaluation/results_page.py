@@ -278,7 +278,7 @@ How it was measured:
 - The authors of the MNIST and Fashion-MNIST tutorials validated on the test set, and stopped or
   chose by it; what they report is comparable as a figure of the same model, not of the same
   protocol. "train" marks figures on training rows.
-- The search's model is the winner of its finalists: validation over fresh seeds, or folds. For
-  its test score it trains on the validation rows too, as do the models of scikit-learn. On a fold
-  its best epoch counts, which the models of scikit-learn do not have: that favours it a little.
+- The search's model is the winner of its finalists: validation over fresh seeds, or folds, and
+  its last weights count as well. For its test score it trains on the validation rows too, as do
+  the models of scikit-learn.
 """
