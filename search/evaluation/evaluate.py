@@ -23,6 +23,7 @@ from search.dispatch import SEGMENT_SECONDS, TICK_SECONDS
 from search.engine import Engine, WorkerLostError, local_engine
 from search.evaluation.ledger import Opening, write_opened, write_scored
 from search.evaluation.log import log_evaluation
+from search.evaluation.refit_store import RefitStore
 from search.evaluation.refits import Refit, Refitting
 from search.evaluation.scores import scored
 from search.evaluation.view import ended_line, planned_line, shown
@@ -159,6 +160,7 @@ class _Evaluating:
     def _trained(self, planned: Opening, divisions: Sequence[Division]) -> list[Refit]:
         refitting = Refitting(
             self._engine,
+            RefitStore(self._settings.runs_dir, planned.study),
             timeout_seconds=self._settings.timeout_seconds,
             show=lambda refit: self._console.print(ended_line(refit)),
         )
@@ -215,6 +217,7 @@ class _Evaluating:
             test_digest=content_digest(test.inputs, test.labels),
         )
         write_scored(self._settings.runs_dir, opening)
+        RefitStore(self._settings.runs_dir, opening.study).clear()
         pooled = np.tile(test.labels, len(answers)), np.concatenate(list(answers.values()))
         artifacts: dict[str, bytes]
         (artifacts,) = self._done(reports, [(*pooled, self._task.class_names)])

@@ -9,6 +9,7 @@ from pipelines.refit import settled
 from pipelines.segment import Segment, SegmentFailure, SegmentResult, train_segment
 from search.dispatch import MOST_CRASHES, TICK_SECONDS
 from search.engine import Engine, Job, WorkerLostError
+from search.evaluation.refit_store import RefitStore
 
 
 @dataclass(eq=False)
@@ -20,6 +21,7 @@ class Refit:
         reached: It is trained to its end.
         network: Content of a `.keras` file; empty until it is there.
         cause: Why there will be none.
+        train_seconds: 0 if an earlier evaluation has trained it.
         killed: Its worker was ended by us, for it had been silent too long.
     """
 
@@ -38,17 +40,21 @@ class Refit:
 
 
 class Refitting:
-    """Trains segments to their ends; a worker that dies costs one of their parts."""
+    """Trains segments to their ends; a worker that dies costs one of their parts.
+
+    What is in the store is not trained again.
+    """
 
     def __init__(
         self,
         engine: Engine,
+        store: RefitStore,
         *,
         timeout_seconds: float,
         show: Callable[[Refit], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._timeout_seconds = engine, timeout_seconds
+        self._engine, self._store, self._timeout_seconds = engine, store, timeout_seconds
         self._show, self._clock = show, clock
         self._open: dict[Job, Refit] = {}
 
@@ -58,8 +64,11 @@ class Refitting:
         Raises:
             InputError: a worker's data are not the study's.
         """
-        refits = [Refit(segment) for segment in segments]
-        waiting = deque(refits)
+        refits = [Refit(segment, network=self._store.load(segment)) for segment in segments]
+        for refit in refits:
+            if refit.ended:
+                self._show(refit)
+        waiting = deque(refit for refit in refits if not refit.ended)
         while waiting or self._open:
             while waiting and len(self._open) < self._engine.n_workers:
                 self._send(waiting.popleft(), None)
@@ -84,6 +93,7 @@ class Refitting:
             return
         if isinstance(result, bytes):
             refit.network = result
+            self._store.save(refit.segment, result)
         elif isinstance(result, SegmentFailure):
             refit.cause = result.message
         elif isinstance(result, SegmentResult):

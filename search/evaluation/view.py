@@ -39,6 +39,8 @@ def ended_line(refit: Refit) -> Text:
     only = " on train alone, for the threshold" if segment.division == "search" else ""
     if refit.cause:
         return Text(f"seed {segment.seed}{only}: {refit.cause}; not scored.", style="yellow")
+    if not refit.train_seconds:
+        return Text(f"seed {segment.seed}{only}: trained before")
     return Text(f"seed {segment.seed}{only}: trained in {refit.train_seconds:.0f} s")
 
 

@@ -215,6 +215,27 @@ def test_nothing_is_trained_once_the_test_set_is_open(
     assert all(len(rows) == 30 for rows in with_test_rows)
 
 
+def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, study = installed(monkeypatch, InlineEngine(1)), new_study()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluations, "ended_line", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, study)
+    (first,) = {s.seed for s in segments(engine)}
+    engine.sent.clear()
+    found, printed = run(settings, study)
+    assert {s.seed for s in segments(engine)} == set(found.opening.seeds) - {first}
+    assert f"seed {first}: trained before" in printed
+    assert found.opening.number == 1
+    assert not list((settings.runs_dir / "refits").iterdir())
+
+
 def test_a_crash_after_the_opening_leaves_it_counted(
     engine: InlineEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
