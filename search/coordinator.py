@@ -51,9 +51,15 @@ class Coordinator(Dispatch[Active]):
         data_digest: str,
         log: TrialLog,
         view: View,
+        kept_seconds: Callable[[], float] = lambda: 0.0,
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """The coordinator.
+
+        Args:
+            kept_seconds: What of the budget is not for trials; asked again as trials complete.
+        """
         super().__init__(
             task,
             engine,
@@ -65,6 +71,7 @@ class Coordinator(Dispatch[Active]):
         )
         self.book = TrialBook(task, space, study, settings, training, log)
         self._study_name, self._view = study.study_name, view
+        self._ask_kept_seconds, self._kept_seconds = kept_seconds, kept_seconds()
         self._rungs = studies.rungs(task.first_rung, training.epochs)
         self._waiting: deque[Active] = deque()
         self._unstored: deque[Active] = deque()
@@ -75,6 +82,12 @@ class Coordinator(Dispatch[Active]):
     @property
     def in_work(self) -> Collection[Active]:
         return self.active.values()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the budget, for trials; None without a budget."""
+        budget = self.settings.budget_seconds
+        return None if budget is None else budget - self._kept_seconds - self.elapsed
 
     @property
     def n_unfinished(self) -> int:
@@ -107,8 +120,8 @@ class Coordinator(Dispatch[Active]):
             self._leave_resumable()
 
     def _over(self) -> bool:
-        budget = self.settings.budget_seconds
-        if self.stopped or (budget is not None and self.elapsed >= budget):
+        left = self.seconds_left
+        if self.stopped or (left is not None and left <= 0):
             return True
         idle = not (self.active or self._unstored)
         return idle and self.book.n_finished >= self.settings.trials
@@ -167,6 +180,8 @@ class Coordinator(Dispatch[Active]):
         judged, self._judged = self._judged, []
         if judged:
             self.book.keep(judged)
+        if any(active.record.state == "completed" for active in judged):
+            self._kept_seconds = self._ask_kept_seconds()
         for active in judged:
             if active.job is None:  # no artifacts to be made
                 self._done_with(active, {})

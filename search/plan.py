@@ -12,7 +12,7 @@ from rich.text import Text
 from pipelines.sources import SOURCES, find
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
-from search.finalists.selection import SHARE, missing, n_draws, trial_budget
+from search.finalists.selection import kept_seconds, missing, n_draws
 from search.pace import Pace, guessed, measured
 from search.settings import Settings
 from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used
@@ -195,8 +195,9 @@ def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[st
     settings = plan.settings
     workers = n_of(settings.workers, "worker")
     low, high = pace.fitting(_trial_seconds(plan) * settings.workers)
-    kept = f", {SHARE:.0%} of it kept for the finalists" if settings.finalists else ""
     budget = clock_text(settings.budget_seconds or 0.0)
+    share = kept_seconds(plan.study, settings)
+    kept = f", {clock_text(share)} of it kept for the finalists" if share else ""
     lines = [f"In {budget}{kept}, {_between(low, high)} trials fit with {workers}."]
     if left < low:
         seconds = START_SECONDS + left * pace.seconds / settings.workers
@@ -204,7 +205,6 @@ def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[st
             f"--trials {settings.trials} ends it sooner, after about {clock_text(seconds)} of"
             f" trials: with --trials {_round(_n_finished(plan) + high)} the budget decides."
         )
-    share = (settings.budget_seconds or 0.0) * SHARE
     if finalists > share and left >= low:
         lines.append(
             f"The finalists may need {clock_text(finalists)}, more than their {clock_text(share)}:"
@@ -215,7 +215,9 @@ def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[st
 
 def _trial_seconds(plan: Plan) -> float:
     """Of the budget, that are for training trials."""
-    return max(0.0, (trial_budget(plan.settings) or 0.0) - START_SECONDS)
+    settings = plan.settings
+    left = (settings.budget_seconds or 0.0) - kept_seconds(plan.study, settings)
+    return max(0.0, left - START_SECONDS)
 
 
 def _spent_seconds(plan: Plan, pace: Pace, left: int, finalists: float) -> float:

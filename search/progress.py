@@ -58,12 +58,10 @@ def counts(coordinator: Coordinator) -> str:
 
 def seconds_left(coordinator: Coordinator) -> float | None:
     """An estimate from the trials so far; None before the first has ended."""
-    settings = coordinator.settings
-    estimates = []
-    if settings.budget_seconds is not None:
-        estimates.append(settings.budget_seconds - coordinator.elapsed)
+    of_budget = coordinator.seconds_left
+    estimates = [] if of_budget is None else [of_budget]
     if coordinator.book.n_ended_here:
-        open_trials = settings.trials - coordinator.book.n_finished
+        open_trials = coordinator.settings.trials - coordinator.book.n_finished
         estimates.append(coordinator.elapsed / coordinator.book.n_ended_here * open_trials)
     return max(0.0, min(estimates)) if estimates else None
 

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from types import FrameType
 
 import optuna
@@ -22,7 +21,7 @@ from search import study as studies
 from search.checkpoints import Checkpoints, sole_search
 from search.coordinator import Coordinator
 from search.engine import DaskEngine, local_engine
-from search.finalists.selection import missing, trial_budget
+from search.finalists.selection import kept_seconds, missing
 from search.finalists.standings import summary, whole_verdict
 from search.finalists.training import FinalistTraining
 from search.settings import Settings
@@ -113,11 +112,12 @@ def _search(
             space,
             study,
             engine,
-            replace(settings, budget_seconds=trial_budget(settings)),
+            settings,
             training=training,
             data_digest=data.digest,
             log=log,
             view=view,
+            kept_seconds=lambda: kept_seconds(study, settings),
             started=started,
         )
         with _stop_on_signals(coordinator, console), view.live():

@@ -14,7 +14,7 @@ from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.active import Active
 from search.coordinator import Coordinator
-from search.finalists.selection import SHARE, Attempt, n_draws
+from search.finalists.selection import LEAST_SHARE, Attempt, n_draws
 from search.finalists.standings import verdict_lines
 from search.finalists.training import FinalistTraining
 from search.progress import best_line, counts, finalists_status, status
@@ -197,7 +197,9 @@ def _known(waiting: Sequence[FrozenTrial], task: str, settings: Settings) -> str
 
 def _finalists_planned(task: Task, settings: Settings) -> str:
     drawn = n_of(n_draws(task, settings), "fold" if task.folds else "fresh seed")
-    share = f"; {SHARE:.0%} of the time is kept for that" if settings.budget_seconds else ""
+    share = ""
+    if settings.budget_seconds:
+        share = f"; {LEAST_SHARE:.0%} of the time or more is kept for that"
     best = n_of(settings.finalists, "config")
     preset = " and the best preset" if settings.presets and presets_of(task.name) else ""
     verb = "are" if preset or settings.finalists > 1 else "is"

@@ -17,8 +17,11 @@ from search.study import Record
 from search.tracking.trial_log import trial_name
 from spaces.presets import PRESETS
 
-SHARE = 0.25
-"""Of a budget, that is kept for the finalists."""
+LEAST_SHARE = 0.25
+MOST_SHARE = 0.5
+"""Of a budget, that may be kept for the finalists."""
+HEADROOM = 1.1
+"""A retraining may take a little longer than its trial did."""
 SEEDS = 3
 REPEATS = 2
 """Of all folds, for tasks whose finalists are compared on folds."""
@@ -85,11 +88,17 @@ def n_draws(task: Task, settings: Settings) -> int:
     return settings.draws or (REPEATS * FOLDS if task.folds else SEEDS)
 
 
-def trial_budget(settings: Settings) -> float | None:
-    """Seconds of the budget that are for trials."""
-    if settings.budget_seconds is None or not settings.finalists:
-        return settings.budget_seconds
-    return settings.budget_seconds * (1 - SHARE)
+def kept_seconds(study: optuna.Study | None, settings: Settings) -> float:
+    """Seconds of the budget that are not for trials, by what is known so far.
+
+    As much as the best configs need for the draws on which they must meet.
+    """
+    budget = settings.budget_seconds
+    if budget is None or not settings.finalists:
+        return 0.0
+    best = select(study, settings.finalists)[:LEAST_CONFIGS] if study else []
+    of_workers = LEAST_DRAWS * HEADROOM * sum(_whole_seconds(trial) for _, trial in best)
+    return min(max(of_workers / settings.workers, LEAST_SHARE * budget), MOST_SHARE * budget)
 
 
 def select(study: optuna.Study, count: int) -> list[tuple[int, Record]]:

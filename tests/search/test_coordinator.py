@@ -51,6 +51,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         view: SilentView | None = None,
         training: Training = TASK.training,
         clock: FakeClock | None = None,
+        kept_seconds: Callable[[], float] = lambda: 0.0,
         **settings: object,
     ) -> Coordinator:
         return Coordinator(
@@ -63,6 +64,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             data_digest="abc",
             log=log or FakeLog(),
             view=view or SilentView(),
+            kept_seconds=kept_seconds,
             clock=clock or FakeClock(),
         )
 
@@ -182,9 +184,8 @@ def test_the_first_rung_can_be_inside_an_epoch(make: Make) -> None:
 
 def test_reports_the_best_score_so_far(make: Make) -> None:
     study = new_study()
-    make(
-        FakeEngine(lambda _: [0.5, 0.9, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]), study, trials=1
-    ).run()
+    engine = FakeEngine(lambda _: [0.5, 0.9, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    make(engine, study, training=Training(epochs=9, patience=9), trials=1).run()
     (trial,) = study.get_trials()
     assert trial.intermediate_values == {1: 0.5, 2: 0.9, 4: 0.9, 8: 0.9}
     assert trial.value == 0.9
@@ -347,6 +348,21 @@ def test_a_budget_ends_the_search_and_leaves_it_resumable(
     assert "running" not in {run.state for run in log.runs.values()}
     make(FakeEngine(n_workers=2), study, log, **settings).run()
     assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * 20
+
+
+def test_what_is_kept_of_a_budget_is_asked_again_when_a_trial_completes(make: Make) -> None:
+    study, clock = new_study(), FakeClock()
+    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=10)
+
+    def kept() -> float:
+        completed = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
+        return 500.0 if completed else 100.0
+
+    found = make(engine, study, clock=clock, kept_seconds=kept, trials=99, budget_seconds=600)
+    assert found.seconds_left == 500.0
+    found.run()
+    assert found.book.counts["completed"] > 0
+    assert 100 <= clock.now <= 100 + 20 + CLOSING_SECONDS
 
 
 def test_the_same_seed_with_one_worker_is_the_same_study(make: Make) -> None:

@@ -209,7 +209,7 @@ def test_a_plan_without_a_study_is_a_guess_and_says_so() -> None:
 def test_a_plan_stands_on_a_stored_study() -> None:
     text = planned([a_study(in_turn(2, 100))], budget_seconds=400.0)
     assert "Measured on 100 trials of fake-study (66 pruned, 34 completed): 5 s" in text
-    assert "In 6:40, 25% of it kept for the finalists, about 1" in text
+    assert "In 6:40, 1:40 of it kept for the finalists, about 1" in text
     assert "--trials 50 ends it sooner, after about 2:09 of trials: with --trials 120 " in text
 
 

@@ -270,7 +270,8 @@ def test_seconds_left(
 ) -> None:
     coordinator: Any = SimpleNamespace(
         elapsed=elapsed,
-        settings=SimpleNamespace(budget_seconds=budget, trials=10),
+        seconds_left=None if budget is None else budget - elapsed,
+        settings=SimpleNamespace(trials=10),
         book=SimpleNamespace(n_ended_here=ended, n_finished=finished),
     )
     assert seconds_left(coordinator) == expected
@@ -317,7 +318,7 @@ def test_the_beginning_says_that_it_goes_on() -> None:
             {"finalists": 1, "budget_seconds": 60.0},
             (
                 "The best 1 config and the best preset are then trained again on 10 folds;"
-                " 25% of the time is kept for that."
+                " 25% of the time or more is kept for that."
             ),
         ),
     ],

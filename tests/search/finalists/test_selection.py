@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.tasks import Task
 from search import study as studies
-from search.finalists.selection import most_telling_first, plan, seed_of, select, trial_budget
+from search.finalists.selection import kept_seconds, most_telling_first, plan, seed_of, select
 from search.settings import Settings
 from tests.fakes import TASK, new_study
 from tests.search.finalists.scripted import a_study, add
@@ -69,15 +69,27 @@ def test_all_configs_have_the_same_fresh_seeds() -> None:
 @pytest.mark.parametrize(
     ("settings", "seconds"),
     [
-        ({}, None),
-        ({"budget_seconds": 100.0}, 75.0),
-        ({"budget_seconds": 100.0, "finalists": 0}, 100.0),
+        ({}, 0.0),
+        ({"budget_seconds": 100.0, "finalists": 0}, 0.0),
+        ({"budget_seconds": 400.0}, 100.0),  # a quarter is more than they need
+        ({"budget_seconds": 100.0}, 33.0),  # of two workers: two draws of 10 + 20 s, and a tenth
+        ({"budget_seconds": 100.0, "finalists": 1}, 25.0),
+        ({"budget_seconds": 40.0}, 20.0),  # never more than half
     ],
 )
-def test_a_quarter_of_a_budget_is_kept_for_finalists(
-    settings: dict[str, Any], seconds: float | None
+def test_of_a_budget_is_kept_what_the_best_two_need(
+    settings: dict[str, Any], seconds: float
 ) -> None:
-    assert trial_budget(Settings(**settings)) == seconds
+    study = new_study()
+    add(study, 0.9, worker_seconds=10.0)
+    add(study, 0.8, epoch=4.5, worker_seconds=10.0)  # stopped in its middle
+    add(study, 0.7, worker_seconds=500.0)
+    assert kept_seconds(study, Settings(workers=2, **settings)) == pytest.approx(seconds)
+
+
+def test_before_anything_is_known_a_quarter_of_a_budget_is_kept() -> None:
+    settings = Settings(budget_seconds=100.0)
+    assert kept_seconds(None, settings) == kept_seconds(new_study(), settings) == 25.0
 
 
 @pytest.mark.parametrize(
