@@ -14,6 +14,7 @@ PARTS = {
     "coordinator": ["coordinator"],
     "memory": ["memory"],
     "precision": ["precision"],
+    "numbers of filters": ["filters"],
     "replay of churn": ["replay", "churn"],
     "replay of fashion": ["replay", "fashion"],
     "time to quality on churn": ["quality", "--task", "churn"],

@@ -118,13 +118,25 @@ def _curve(row: table.Row, worst: float) -> Curve:
 
 
 def _values(space: Space, row: table.Row) -> Values:
-    """What the row was drawn with; of a name newer than it the first, which adds nothing."""
+    """What the row was drawn with, be it that the space has it no more.
+
+    Of a name newer than the row it is the first, which adds nothing.
+    """
     first = {
         name: domain.stored(domain.values[0] if isinstance(domain, Choice) else domain.low)
         for name, domain in space.domains.items()
     }
-    trial = FixedTrial({**first, **cast("dict[str, Any]", row["params"])})
-    return {name: domain.suggest(trial, name) for name, domain in space.domains.items()}
+    drawn = {**first, **cast("dict[str, Any]", row["params"])}
+    gone = {
+        name
+        for name, domain in space.domains.items()
+        if isinstance(domain, Choice) and not domain.contains(drawn[name])
+    }
+    trial = FixedTrial(drawn)
+    return {
+        name: drawn[name] if name in gone else domain.suggest(trial, name)
+        for name, domain in space.domains.items()
+    }
 
 
 def is_used(name: str, values: Values) -> bool:

@@ -88,7 +88,7 @@ CASES = [
 
 
 @lru_cache
-def _rows(task: str) -> SearchData:
+def first_rows(task: str) -> SearchData:
     """The first rows of the task's data."""
     data, (n_train, n_validation) = load_data(task, None), ROWS[task]
     return dataclasses.replace(
@@ -102,7 +102,7 @@ def _first(split: Split, count: int) -> Split:
 
 def plain(case: Case, seconds: float) -> float:
     """Rows a second of `model.fit`."""
-    data = _rows(case.task)
+    data = first_rows(case.task)
     task = find_task(case.task)
     model = build_network(case.config, data.input_shape, task.n_classes)
     if case.config.augmentation.flip:
@@ -133,7 +133,7 @@ def ours(case: Case, seconds: float) -> float:
     prepare(case.task, None, how)
     from pipelines.session import TrainingSession
 
-    data = _rows(case.task)
+    data = first_rows(case.task)
     session = TrainingSession(find_task(case.task), data, case.config, seed=0, how=how)
     return _rate(lambda: session.advance(session.epoch + 1), len(data.train.labels), seconds)
 

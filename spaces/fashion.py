@@ -17,24 +17,25 @@ SPACE = Space(
             "Convolutional (cnn) looks for the same small patterns everywhere in the image; dense "
             "(mlp) ties every pixel to every unit and must learn each place anew."
         )),
-        # The convolution blocks: only a cnn has them.
+        # The convolution blocks: only a cnn has them. Filters by sixteens: a processor computes
+        # sixteen or thirty-two at once, and takes two to three times as long for odd numbers.
         "blocks": Int(1, 4, about=(
             "Number of convolution blocks: each further one sees a larger part of the image and "
             "builds shapes out of the patterns found before it."
         )),
-        "filters_1": Int(8, 64, log=True, about=(
+        "filters_1": Choice(16, 32, 48, 64, about=(
             "Patterns that the first block looks for, such as edges and textures: more tell finer "
             "differences apart and take more time."
         )),
-        "filters_2": Int(8, 128, log=True, about=(
+        "filters_2": Choice(16, 32, 64, 96, 128, about=(
             "Patterns of the second block, put together from those of the first: more let it know "
             "more parts of objects."
         )),
-        "filters_3": Int(8, 128, log=True, about=(
+        "filters_3": Choice(16, 32, 64, 96, 128, about=(
             "Patterns of the third block, if there is one: its image is small by then, so more of "
             "them add weights rather than time."
         )),
-        "filters_4": Int(8, 128, log=True, about=(
+        "filters_4": Choice(16, 32, 64, 96, 128, about=(
             "Patterns of the fourth block, if there is one: they describe nearly the whole "
             "object, and more of them help only where there are many kinds of it."
         )),
