@@ -59,8 +59,8 @@ def retrainings(folder: Path, task: str) -> list[dict[str, Any]]:
     """Those of the finalists, without what depends on the machine's speed or on MLflow."""
     study = find_study(Settings(runs_dir=folder / "mlruns"), task, None)
     found = [dict(vars(each)) for each in verdict.retrainings(study)]
-    measured = ("train_seconds", "run_id", "best")
-    scores = [each["best"][study.user_attrs["metric"]] for each in found]
+    measured = ("train_seconds", "run_id", "last")
+    scores = [each["last"][study.user_attrs["metric"]] for each in found]
     kept = [{k: v for k, v in each.items() if k not in measured} for each in found]
     return [{**each, "score": score} for each, score in zip(kept, scores, strict=True)]
 
