@@ -284,7 +284,7 @@ def data() -> SearchData:
 
 def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
     study = new_study()
-    for origin in ("mnist t004", "start_small", "fashion_dense_128", "fashion_cnn_he"):
+    for origin in ("mnist t004", "start_plain", "fashion_dense_128", "fashion_cnn_he"):
         study.enqueue_trial({}, user_attrs={"preset": origin})
     plain = Settings(**{"workers": 2, **settings})
     found = TASKS[task]
