@@ -9,10 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.splits import FOLDS
 from search import study as studies
-from search.finalists.comparison import LEVEL, Comparison, Interval
-from search.finalists.verdict import on_folds, retrainings
+from search.finalists.comparison import LEVEL, Interval
+from search.finalists.verdict import comparison, on_folds
 from search.one_trial import gap
 from search.show import SPARK_WIDTH, thinned
 from search.study import Record
@@ -148,16 +147,9 @@ def _of_many(trials: Sequence[Trial]) -> str:
 
 def _retrained(study: optuna.Study, one: Trial, other: Trial) -> list[str]:
     """The difference on fresh seeds or folds, for two finalists."""
-    metric = study.user_attrs["metric"]
-    scores = {
-        (each.number, each.draw): math.nan if each.cause else each.last[metric]
-        for each in retrainings(study)
-    }
-    numbers = one[0], other[0]
-    trained = {number for (number, _), score in scores.items() if math.isfinite(score)}
-    if not trained.issuperset(numbers):
+    numbers, fit = (one[0], other[0]), comparison(study)
+    if not all(math.isfinite(fit.mean(number)) for number in numbers):
         return []
-    fit = Comparison(scores, overlap=1 / (FOLDS - 1) if on_folds(study) else 0.0)
     difference = fit.mean(numbers[0]) - fit.mean(numbers[1])
     half = fit.half_width(numbers[0], numbers[1], (1 + LEVEL) / 2)
     drawn = "folds" if on_folds(study) else "fresh seeds"

@@ -108,19 +108,8 @@ def _after(record: Record, result: SegmentResult | SegmentFailure) -> Record:
     cause, note = "", "early stopping" if result.stop == "plateau" else "all epochs trained"
     if result.stop == "diverged":
         state, cause, note = "failed", "diverged", "it diverged: the loss was no number"
-    return replace(
-        record,
-        state=state,
-        cause=cause,
-        note=note if state != "interrupted" else "interrupted",
-        epoch=result.rows[-1]["epoch"],
-        rows=[*record.rows, *result.rows],
-        best=result.best,
-        summary=result.summary or record.summary,
-        n_parameters=result.n_parameters,
-        worker_seconds=record.worker_seconds + result.total_seconds,
-        train_seconds=record.train_seconds + result.train_seconds,
-    )
+    note = note if state != "interrupted" else "interrupted"
+    return replace(record.with_segment(result), state=state, cause=cause, note=note)
 
 
 def _line(row: Row, task: Task) -> str:

@@ -145,7 +145,7 @@ def verdict(study: optuna.Study) -> Verdict | None:
         by_number.setdefault(each.number, []).append(each)
     if not by_number:
         return None
-    sign, fit = _sign(study), Comparison(_scores(study), overlap=_overlap(study))
+    sign, fit = _sign(study), comparison(study)
     out = dropped(study, by_number)
     trials = study.get_trials(deepcopy=False)
     standings = []
@@ -161,6 +161,11 @@ def verdict(study: optuna.Study) -> Verdict | None:
     standings.sort(key=lambda s: (s.dropped, -sign * round(s.mean, 9) if s.n_scored else math.inf))
     optimism = promised.record.best[metric] - promised.mean
     return Verdict(tuple(standings), *_compared(standings, fit), optimism, promised)
+
+
+def comparison(study: optuna.Study) -> Comparison:
+    """Of all configs that were trained again."""
+    return Comparison(_scores(study), overlap=_overlap(study))
 
 
 def on_folds(study: optuna.Study) -> bool:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import optuna
 
-from pipelines.splits import FOLDS
 from pipelines.tasks import Task
 from search import study as studies
 from search.evaluation.ledger import latest
 from search.finalists import verdict as verdicts
-from search.finalists.comparison import LEVEL, UNKNOWN, Comparison, Interval
+from search.finalists.comparison import LEVEL, UNKNOWN, Interval
 from search.finalists.verdict import Standing
 from search.report.words import listed, pair, signed
 from spaces.presets import PRESETS, Preset, presets_of
@@ -69,16 +68,8 @@ def _finalists_gain(study: optuna.Study, standing: Standing, sign: float) -> Gai
     if not scored or not standing.n_scored:
         return None
     other = max(scored, key=lambda each: sign * each.mean)
-    metric = study.user_attrs["metric"]
-    fit = Comparison(
-        {
-            (each.number, each.draw): math.nan if each.cause else each.last[metric]
-            for each in verdicts.retrainings(study)
-        },
-        overlap=1 / (FOLDS - 1) if verdicts.on_folds(study) else 0.0,
-    )
     difference = sign * (standing.mean - other.mean)
-    half = fit.half_width(standing.number, other.number, (1 + LEVEL) / 2)
+    half = verdicts.comparison(study).half_width(standing.number, other.number, (1 + LEVEL) / 2)
     return Gain(other.record.preset, difference, (difference - half, difference + half))
 
 
