@@ -11,11 +11,6 @@ from search.tracking.tracker import DatasetInfo, Tracker
 DATASET = DatasetInfo("digits", "0123456789abcdef", 1200, 300, (8, 8), 10)
 
 
-@pytest.fixture(autouse=True)
-def _no_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder with one study, and the id of the study's run."""
