@@ -15,11 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import runtime, scoring
-from pipelines.augmentation import augment
-from pipelines.losses import cross_entropies, right
-from pipelines.networks import build_network, logits_of
-from pipelines.normalization import FusedBatchNormalization
-from pipelines.optimizers import Schedule, WeightAverage, build_optimizer
+from pipelines.graph import TrainingGraph
+from pipelines.networks import build_network
 from pipelines.runtime import Runtime
 from pipelines.scoring import Probabilities
 from pipelines.splits import SearchData
@@ -29,8 +26,6 @@ from spaces.config import Config, Regularization
 Row = dict[str, float]
 """What is known after some training: epoch (a fraction at the first rung), losses, metrics."""
 Stop = Literal["finished", "plateau", "diverged"]
-
-PREDICTION_BATCH = 500
 
 
 class TrainingSession:
@@ -50,9 +45,6 @@ class TrainingSession:
     ) -> None:
         started = time.perf_counter()
         self._task, self._data, self._config, self._seed = task, data, config, seed
-        n_train = len(data.train.labels)
-        self._batch_size = min(config.optimization.batch_size, n_train)
-        self._steps_per_epoch = math.ceil(n_train / self._batch_size)
         self._step = 0
         self._sums = np.zeros(3)  # of this epoch so far: loss, right answers, seconds
         self._best: Row = {}
@@ -60,42 +52,16 @@ class TrainingSession:
         self.stop: Stop | None = None
 
         runtime.fresh_graph(how, seed)
-        self.model = build_network(
-            config, data.input_shape, len(data.class_names), seed, FusedBatchNormalization
-        )
-        self._logits = logits_of(self.model)
-        self._schedule = Schedule(config, config.training.epochs * self._steps_per_epoch)
-        self._optimizer = build_optimizer(config, self._schedule)
-        self._optimizer.build(self.model.trainable_variables)
-        self._average = WeightAverage(
-            config.regularization.weight_averaging, self.model.trainable_variables
-        )
-        self._inputs = tf.constant(data.train.inputs)
-        self._labels = tf.constant(data.train.labels)
+        self._graph = TrainingGraph(data, config, seed=seed)
+        self.model = self._graph.model
         self._validation = tf.constant(data.validation.inputs)
-        self._weights_of_classes = self._class_weights()
-        # Autograph would translate our Python anew in every process: half a second.
-        self._run_steps = tf.function(
-            self._steps, jit_compile=False, autograph=False
-        ).get_concrete_function(
-            tf.TensorSpec((self._steps_per_epoch * self._batch_size,), tf.int32),
-            tf.TensorSpec((), tf.int32),
-            tf.TensorSpec((), tf.int32),
-            tf.TensorSpec((), tf.int32),
-        )
-        self._forward = tf.function(
-            self._probabilities,
-            jit_compile=False,
-            autograph=False,
-            input_signature=[tf.TensorSpec((None, *data.input_shape), self._inputs.dtype)],
-        )
         self._compile()
         self.build_seconds = time.perf_counter() - started
 
     @property
     def epoch(self) -> float:
         """Epochs trained, 0 at the start, a fraction inside an epoch."""
-        return self._step / self._steps_per_epoch
+        return self._step / self._graph.steps_per_epoch
 
     @property
     def best(self) -> Row:
@@ -114,10 +80,12 @@ class TrainingSession:
         deadline = time.perf_counter() + seconds
         target = min(self._steps_at(until), self._steps_at(self._config.training.epochs))
         rows: list[Row] = []
+        steps_per_epoch = self._graph.steps_per_epoch
         while self.stop is None and self._step < target:
-            epoch_end = (self._step // self._steps_per_epoch + 1) * self._steps_per_epoch
-            rows.append(self._train_to(min(target, epoch_end)))
-            self._judge(rows[-1])
+            epoch_end = (self._step // steps_per_epoch + 1) * steps_per_epoch
+            row, weights = self._train_to(min(target, epoch_end))
+            self._judge(row, weights)
+            rows.append(row)
             if time.perf_counter() >= deadline:
                 break
         return rows
@@ -130,13 +98,13 @@ class TrainingSession:
 
         For a training with patience whose author kept the last weights nevertheless.
         """
-        with self._average.in_place():
+        with self._graph.averaged():
             self._best_weights = self.model.get_weights()
 
     def predict(self) -> Probabilities:
         """Probabilities of the validation split by the weights that count so far."""
         with self._best_in_place():
-            return self._predict_validation()
+            return self._graph.predict(self._validation)
 
     @contextmanager
     def _best_in_place(self) -> Iterator[None]:
@@ -171,7 +139,7 @@ class TrainingSession:
             "stop": self.stop,
         }
         arrays = {
-            **_numbered("state", [variable.numpy() for variable in self._variables()]),
+            **_numbered("state", [variable.numpy() for variable in self._graph.variables]),
             **_numbered("best", self._best_weights),
         }
         buffer = io.BytesIO()
@@ -183,7 +151,7 @@ class TrainingSession:
         """Puts this session, newly made from the same config, where `checkpoint` was saved."""
         with np.load(io.BytesIO(checkpoint)) as arrays:
             state = json.loads(arrays["meta"].tobytes())
-            for number, variable in enumerate(self._variables()):
+            for number, variable in enumerate(self._graph.variables):
                 variable.assign(arrays[f"state_{number}"])
             count = sum(name.startswith("best_") for name in arrays.files)
             self._best_weights = [arrays[f"best_{number}"] for number in range(count)]
@@ -192,50 +160,43 @@ class TrainingSession:
 
     def _compile(self) -> None:
         """Runs no step and one prediction: else the first epoch would pay for the preparation."""
-        nothing = tf.constant(0)
-        self._run_steps(tf.constant(self._order(0)), nothing, nothing, nothing)
-        self._forward(self._validation[:1])
-
-    def _variables(self) -> list[keras.Variable]:
-        """All that training changes, the states of the dropout's random numbers included."""
-        return [*self.model.variables, *self._optimizer.variables, *self._average.means]
+        self._graph.train(self._order(0), 0, 0, 0)
+        self._graph.predict(self._validation[:1])
 
     def _steps_at(self, epoch: float) -> int:
-        return max(1, round(epoch * self._steps_per_epoch))
+        return max(1, round(epoch * self._graph.steps_per_epoch))
 
-    def _train_to(self, step: int) -> Row:
+    def _train_to(self, step: int) -> tuple[Row, list[np.ndarray]]:
+        """The row, and the weights that were scored."""
         started = time.perf_counter()
-        epoch = self._step // self._steps_per_epoch
-        first = self._step - epoch * self._steps_per_epoch
-        last = step - epoch * self._steps_per_epoch
-        loss, right = self._run_steps(
-            tf.constant(self._order(epoch)),
-            tf.constant(first),
-            tf.constant(last),
-            tf.constant(epoch),
+        steps_per_epoch, batch_size = self._graph.steps_per_epoch, self._graph.batch_size
+        epoch = self._step // steps_per_epoch
+        last = step - epoch * steps_per_epoch
+        self._sums[:2] += self._graph.train(
+            self._order(epoch), self._step - epoch * steps_per_epoch, last, epoch
         )
-        self._sums[:2] += float(loss), float(right)
         self._step = step
-        with self._average.in_place():
+        with self._graph.averaged():
             validation = scoring.score(
                 self._data.validation.labels,
-                self._predict_validation(),
+                self._graph.predict(self._validation),
                 ("loss", *self._task.metrics),
             )
+            weights = self.model.get_weights()
         self._sums[2] += time.perf_counter() - started
         row = {
             "epoch": self.epoch,
             "train_loss": self._sums[0] / last,
-            "train_accuracy": self._sums[1] / (last * self._batch_size),
+            "train_accuracy": self._sums[1] / (last * batch_size),
             **{f"val_{name}": value for name, value in validation.items()},
-            "learning_rate": self._schedule.at(step - 1),
+            "learning_rate": self._graph.learning_rate(step - 1),
             "epoch_seconds": self._sums[2],
         }
-        if last == self._steps_per_epoch:
+        if last == steps_per_epoch:
             self._sums[:] = 0
-        return {name: float(value) for name, value in row.items()}
+        return {name: float(value) for name, value in row.items()}, weights
 
-    def _judge(self, row: Row) -> None:
+    def _judge(self, row: Row, weights: list[np.ndarray]) -> None:
         goal, training = self._task.goal, self._config.training
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
             self.stop = "diverged"
@@ -244,9 +205,7 @@ class TrainingSession:
         margin = training.min_delta if goal.mode == "max" else -training.min_delta
         better = not self._best or goal.better(score, self._best[goal.metric] + margin)
         if better or not training.patience:
-            self._best = row
-            with self._average.in_place():
-                self._best_weights = self.model.get_weights()
+            self._best, self._best_weights = row, weights
         if self._step >= self._steps_at(training.epochs):
             self.stop = "finished"
         elif training.patience:
@@ -258,60 +217,8 @@ class TrainingSession:
         """Every training row once, shuffled; the last batch is filled from the start."""
         n_train = len(self._data.train.labels)
         order = np.random.default_rng([self._seed, epoch]).permutation(n_train)
-        return np.resize(order, self._steps_per_epoch * self._batch_size).astype(np.int32)
-
-    def _steps(
-        self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor, epoch: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Many steps in one call: Python is left once a row, not once a batch."""
-
-        def body(step: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            rows = tf.slice(order, [step * self._batch_size], [self._batch_size])
-            inputs = tf.cast(tf.gather(self._inputs, rows), tf.float32)
-            labels = tf.gather(self._labels, rows)
-            if len(self._data.input_shape) == 3:
-                seed = tf.stack([self._seed, epoch * self._steps_per_epoch + step])
-                inputs = augment(inputs, self._config.augmentation, seed)
-            terms = self._train_step(inputs, labels)
-            return step + 1, *(total + term for total, term in zip(sums, terms, strict=True))
-
-        zero = tf.constant(0.0)
-        _, loss_sum, right_sum = tf.while_loop(
-            lambda step, *_: step < last, body, (first, zero, zero), parallel_iterations=1
-        )
-        return loss_sum, right_sum
-
-    def _train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        variables = self.model.trainable_variables
-        smoothing = self._config.regularization.label_smoothing
-        with tf.GradientTape() as tape:
-            logits = self._logits(inputs, training=True)
-            losses = cross_entropies(labels, logits, smoothing)
-            if self._weights_of_classes is not None:
-                losses *= tf.gather(self._weights_of_classes, labels)
-            loss = tf.reduce_mean(losses)
-            total = tf.add_n([loss, *self.model.losses])
-        self._optimizer.apply(tape.gradient(total, variables), variables)
-        self._average.update(self._optimizer.iterations)
-        return total, tf.reduce_sum(tf.cast(right(labels, logits), tf.float32))
-
-    def _class_weights(self) -> tf.Tensor | None:
-        if self._config.regularization.class_weight == "none":
-            return None
-        counts = np.bincount(self._data.train.labels, minlength=len(self._data.class_names))
-        return tf.constant(counts.sum() / (len(counts) * counts), tf.float32)
-
-    def _probabilities(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self.model(tf.cast(inputs, tf.float32), training=False)
-
-    def _predict_validation(self) -> Probabilities:
-        inputs = self._validation
-        return np.concatenate(
-            [
-                self._forward(inputs[start : start + PREDICTION_BATCH]).numpy()
-                for start in range(0, len(inputs), PREDICTION_BATCH)
-            ]
-        )
+        n_rows = self._graph.steps_per_epoch * self._graph.batch_size
+        return np.resize(order, n_rows).astype(np.int32)
 
 
 def _numbered(name: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:

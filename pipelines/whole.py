@@ -34,7 +34,7 @@ def predict(
     prepare(task, data_dir, how)
     import keras
 
-    from pipelines.session import PREDICTION_BATCH
+    from pipelines.graph import PREDICTION_BATCH
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.keras")

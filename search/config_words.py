@@ -107,13 +107,12 @@ def _optimization(config: Config) -> str:
 
 
 def _schedule(config: Config) -> str:
-    decay = config.training.final_decay
     if config.optimization.schedule == "cosine":
         return "falls along a cosine"
     if config.optimization.schedule == "one_cycle":
         return "warms up, then falls (one cycle)"
-    if decay:
-        return f"stays until it falls to zero over the last {decay:.0%} of the epochs"
+    if config.final_decay:
+        return f"stays until it falls to zero over the last {config.final_decay:.0%} of the epochs"
     return "never changes"
 
 

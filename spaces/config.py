@@ -196,6 +196,11 @@ class Config(Part):
         """
         return 0.0 if self.optimization.schedule == "constant" else self.training.epochs / 2
 
+    @property
+    def final_decay(self) -> float:
+        """Share of the epochs in which a constant learning rate falls to zero, at the end."""
+        return self.training.final_decay if self.optimization.schedule == "constant" else 0.0
+
     def without_patience(self) -> Self:
         """The same config, trained through its whole schedule, whose last weights count."""
         training = self.training.model_copy(update={"patience": 0})

@@ -137,7 +137,7 @@ def described(config: Config) -> Iterator[str]:
     for title, part in (
         ("Regularization", config.regularization),
         ("Augmentation", config.augmentation),
-        ("Training", config.training),
+        ("Training", config.training.model_copy(update={"final_decay": config.final_decay})),
     ):
         used = {name: value for name, value in part if value and value != "none"}
         yield f"{title}: {_listed(used)}"

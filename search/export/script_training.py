@@ -40,7 +40,7 @@ def one_cycle(steps):
 _AVERAGE = '''
 class WeightAverage(keras.callbacks.Callback):
     """Scores and keeps a running mean of the weights in place of the last ones."""
-
+%s
     def on_train_begin(self, logs=None):
         self.means = [weight.numpy() for weight in self.model.trainable_variables]
         self.steps = 0
@@ -56,12 +56,36 @@ class WeightAverage(keras.callbacks.Callback):
     def on_test_begin(self, logs=None):
         self.last = self.model.get_weights()
         for mean, weight in zip(self.means, self.model.trainable_variables):
-            weight.assign(mean)
+            weight.assign(mean)%s
 
     def on_epoch_begin(self, epoch, logs=None):
         # Not right after the validation: it is the mean that is kept.
         if self.last is not None:
             self.model.set_weights(self.last)
+%s'''
+
+_TAKES_ROWS = """
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+"""
+
+# As `graph.TrainingGraph.averaged` does it.
+_GATHERS = '''
+    def gather_statistics(self):
+        """Those of batch normalization belong to the last weights: the mean needs its own."""
+        kind = keras.layers.BatchNormalization
+        norms = [layer for layer in self.model.layers if isinstance(layer, kind)]
+        statistics = [part for norm in norms for part in (norm.moving_mean, norm.moving_variance)]
+        for statistic in statistics:
+            statistic.assign(keras.ops.zeros_like(statistic))
+        size = min(len(self.x), 500)
+        rows = np.linspace(0, len(self.x) - 1, 10 * size).astype(int)
+        for batch in rows.reshape(size, 10).T:
+            self.model(self.x[batch], training=True)
+        # They began at zero, which by now weighs as much as the power says.
+        for statistic in statistics:
+            statistic.assign(statistic / (1 - norms[0].momentum**10))
 '''
 
 _AUC = '''
@@ -84,14 +108,14 @@ def constants(config: Config, *, images: bool, binary: bool) -> list[str]:
     regularization = config.regularization
     augmentation = config.augmentation if images else Augmentation()
     min_delta = training.min_delta if training.patience else 0.0
-    decays = optimization.schedule == "constant" and training.final_decay
+    falling = "share of the steps in which the learning rate falls to zero"
     found = [
         ("BATCH_SIZE", optimization.batch_size, ""),
         ("EPOCHS", training.epochs, "at most" if training.patience else ""),
         ("PATIENCE", training.patience, "stop after so many epochs without a better score"),
         ("MIN_DELTA", min_delta, "a smaller gain does not count as better"),
         ("LEARNING_RATE", optimization.learning_rate, ""),
-        ("FINAL_DECAY", decays, "share of the steps in which the learning rate falls to zero"),
+        ("FINAL_DECAY", config.final_decay, falling),
         ("LABEL_SMOOTHING", regularization.label_smoothing, _smoothed(binary=binary)),
         ("AVERAGING", regularization.weight_averaging, "how much of the mean a step keeps"),
         ("SHIFT", augmentation.shift, "share of the side, at most"),
@@ -132,8 +156,7 @@ def schedule_code(config: Config) -> str:
     """The definition that `schedule_call` needs, if any."""
     if config.optimization.schedule == "one_cycle":
         return _ONE_CYCLE
-    falls = config.optimization.schedule == "constant" and config.training.final_decay
-    return _FALLING if falls else ""
+    return _FALLING if config.final_decay else ""
 
 
 def schedule_call(config: Config) -> str:
@@ -142,18 +165,21 @@ def schedule_call(config: Config) -> str:
         return "one_cycle(steps)"
     if config.optimization.schedule == "cosine":
         return "keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)"
-    return "ConstantThenFalling(steps)" if config.training.final_decay else "LEARNING_RATE"
+    return "ConstantThenFalling(steps)" if config.final_decay else "LEARNING_RATE"
 
 
 def callback_code(config: Config, metric: str) -> list[str]:
     """The callbacks that Keras does not have."""
-    averages = [_AVERAGE] if config.regularization.weight_averaging else []
+    gathers = (_TAKES_ROWS, "\n        self.gather_statistics()", _GATHERS)
+    parts = gathers if _normalizes(config) else ("", "", "")
+    averages = [_AVERAGE % parts] if config.regularization.weight_averaging else []
     return averages + ([_AUC] if _stops_by_auc(config, metric) else [])
 
 
 def callback_calls(config: Config, metric: str) -> list[str]:
     """In their order: the mean of the weights is in place when the others look."""
-    averages = ["WeightAverage()"] if config.regularization.weight_averaging else []
+    average = f"WeightAverage({'x_train' if _normalizes(config) else ''})"
+    averages = [average] if config.regularization.weight_averaging else []
     return averages + (["ValidationAUC(x_val, y_val)"] if _stops_by_auc(config, metric) else [])
 
 
@@ -178,6 +204,12 @@ def batch_code(*, augments: bool) -> str:
 
 def _stops_by_auc(config: Config, metric: str) -> bool:
     return metric == "val_auc" and config.training.patience > 0
+
+
+def _normalizes(config: Config) -> bool:
+    norms = [block.batch_norm for block in config.network.blocks]
+    norms += [layer.batch_norm for layer in config.network.layers]
+    return norms.count("none") < len(norms)
 
 
 def _smoothed(*, binary: bool) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import graph
 from pipelines import segment as segment_module
-from pipelines import session as session_module
 from pipelines.runtime import Runtime
 from pipelines.segment import (
     Row,
@@ -183,7 +183,7 @@ def test_a_bug_is_not_taken_for_a_failed_config(
     def build_network(*_: object) -> None:
         raise KeyError("no such layer")
 
-    monkeypatch.setattr(session_module, "build_network", build_network)
+    monkeypatch.setattr(graph, "build_network", build_network)
     with pytest.raises(KeyError, match="no such layer"):
         train_segment(first)
 

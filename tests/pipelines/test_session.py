@@ -293,9 +293,10 @@ def test_a_session_leaves_memory_when_the_next_is_made(
 ) -> None:
     session = start(config(optimizer=optimizer))
     session.advance(1)
-    kept = [session, session.model, session._run_steps.graph, session._optimizer]
+    graph = session._graph
+    kept = [session, graph, graph.model, graph._run_steps.graph, graph._optimizer]
     gone = [weakref.ref(thing) for thing in kept]
-    del session, kept
+    del session, graph, kept
     start()
     gc.collect()
-    assert [thing() for thing in gone] == [None] * 4
+    assert [thing() for thing in gone] == [None] * len(gone)

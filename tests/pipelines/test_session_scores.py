@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines import scoring, sources
-from pipelines import session as session_module
+from pipelines import graph, scoring, sources
 from pipelines.optimizers import OPTIMIZERS
 from pipelines.runtime import Runtime
 from pipelines.session import TrainingSession
@@ -242,7 +241,7 @@ def test_the_scores_do_not_depend_on_how_many_rows_are_predicted_at_once(
     session = start()
     session.advance(1)
     at_once = session.predict()
-    monkeypatch.setattr(session_module, "PREDICTION_BATCH", 100)
+    monkeypatch.setattr(graph, "PREDICTION_BATCH", 100)
     assert np.allclose(session.predict(), at_once, atol=1e-6)
 
 

@@ -44,6 +44,16 @@ def test_a_config_is_described_by_what_it_uses(name: str) -> None:
     assert "None" not in text
 
 
+def test_a_final_decay_is_told_only_where_the_learning_rate_is_constant() -> None:
+    config = PRESETS["mnist_conv_net"].config
+    training = config.training.model_copy(update={"final_decay": 0.25})
+    for schedule in ("constant", "one_cycle"):
+        optimization = config.optimization.model_copy(update={"schedule": schedule})
+        falling = config.model_copy(update={"optimization": optimization, "training": training})
+        said = "final_decay 0.25" in "\n".join(described(falling))
+        assert said == (schedule == "constant")
+
+
 @pytest.mark.parametrize(
     ("check", "top"),
     [

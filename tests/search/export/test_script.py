@@ -306,6 +306,29 @@ def test_the_mean_of_the_weights_is_the_searchs() -> None:
         np.testing.assert_array_equal(weight, value)
 
 
+def test_the_statistics_under_the_mean_are_the_searchs() -> None:
+    from pipelines.graph import TrainingGraph
+
+    network = Network(
+        blocks=(ConvBlock(filters=4, batch_norm="before"),),
+        layers=(DenseLayer(units=8, batch_norm="before"),),
+    )
+    config = configured(network, regularization=Regularization(weight_averaging=0.9))
+    data = load_digits(None)
+    ours = TrainingGraph(data, config, seed=1)
+    made = module("digits", config)
+    model = made.build_network(data.input_shape)
+    model.set_weights(ours.model.get_weights())
+    theirs = made.WeightAverage(data.train.inputs)
+    theirs.set_model(model)
+    theirs.on_train_begin()
+    theirs.on_test_begin()
+    with ours.averaged():
+        for weight, expected in zip(model.get_weights(), ours.model.get_weights(), strict=True):
+            np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-4)
+        assert not np.allclose(ours.model.get_layer("conv_norm_1").moving_variance, 1)
+
+
 def test_every_batch_is_full_and_every_row_comes_once_an_epoch() -> None:
     made = module("digits", configured(batch_size=4)).batches(np.arange(10) * 10, np.arange(10))
     seen = [(x.numpy(), y.numpy()) for x, y in made.take(5)]
