@@ -51,11 +51,9 @@ class TrainingGraph:
         self.average = WeightAverage(
             config.regularization.weight_averaging, self.model.trainable_variables
         )
-        self._norms = [
-            layer
-            for layer in self.model.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
+        norms = keras.layers.BatchNormalization
+        averaged_layers = self.model.layers if self.average.means else []
+        self._norms = [layer for layer in averaged_layers if isinstance(layer, norms)]
         self._inputs = tf.constant(data.train.inputs)
         self._labels = tf.constant(data.train.labels)
         self._weights_of_classes = _class_weights(data, config)
@@ -74,8 +72,9 @@ class TrainingGraph:
             autograph=False,
             input_signature=[tf.TensorSpec((None, *data.input_shape), self._inputs.dtype)],
         )
-
         self._gather = tf.function(self._gather_batches, jit_compile=False, autograph=False)
+        if self._norms:  # else the first epoch would pay for it
+            self._gather.get_concrete_function()
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -106,7 +105,7 @@ class TrainingGraph:
         mean does not fit: they are gathered anew from training rows, as for any average of
         weights (Izmailov et al., 2018, arxiv.org/abs/1803.05407).
         """
-        if not (self.average.means and self._norms):
+        if not self._norms:
             with self.average.in_place():
                 yield
             return
