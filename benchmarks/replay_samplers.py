@@ -16,8 +16,8 @@ from benchmarks.replay_schedulers import Run
 from benchmarks.replay_worlds import Surrogate, Values, World, is_used
 from pipelines.tasks import find_task
 from search.sampler import ReseededTPE, ask
-from spaces.presets import presets_of
 from spaces.space import Space
+from spaces.starts import known_configs
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Sampler:
 
     Attributes:
         draw: Asks a study for a trial, and returns it with all values of its config.
+        known: Our starting points and the tutorials' presets come first.
     """
 
     name: str
     make: Callable[[int], BaseSampler]
     draw: Callable[[optuna.Study, Space], tuple[optuna.Trial, Values]]
-    presets: bool = False
+    known: bool = False
 
 
 def new_study(sampler: BaseSampler, pruner: BasePruner, seed: int) -> optuna.Study:
@@ -63,9 +64,9 @@ class SampledSource:
         self._draw, self._surrogate = sampler.draw, surrogate
         self._space = find_task(task).space
         self._rng = np.random.default_rng(seed)
-        for preset in presets_of(task) if sampler.presets else ():
-            if self._space.contains(preset.config):
-                self.study.enqueue_trial(self._space.encode(preset.config))
+        for config in known_configs(task).values() if sampler.known else ():
+            if self._space.contains(config):
+                self.study.enqueue_trial(self._space.encode(config))
 
     def next(self) -> Run:
         trial, values = self._draw(self.study, self._space)
@@ -102,11 +103,16 @@ def _tpe(**settings: Any) -> Callable[[int], BaseSampler]:  # noqa: ANN401 - Opt
     return make
 
 
-def _projects_tpe(**settings: int) -> Callable[[int], BaseSampler]:
-    """The project's sampler, with what it leaves at Optuna's default set otherwise."""
+def _projects(neighbours: float, **settings: int) -> Callable[[int], BaseSampler]:
+    """The project's sampler, with so large a share of draws near the best.
+
+    Args:
+        settings: Of its TPE, where they differ from Optuna's defaults.
+    """
 
     def make(seed: int) -> BaseSampler:
         sampler = ReseededTPE(seed)
+        sampler.neighbours = neighbours
         for name, value in settings.items():
             setattr(sampler, f"_{name}", value)
         return sampler
@@ -115,24 +121,33 @@ def _projects_tpe(**settings: int) -> Callable[[int], BaseSampler]:
 
 
 RANDOM = Sampler("random", RandomSampler, _flat)
-PROJECT = Sampler("project's TPE", _projects_tpe(), _projects_draw)
-WITH_PRESETS = Sampler(
-    "project's TPE, presets first", _projects_tpe(), _projects_draw, presets=True
-)
+PROJECT = Sampler("project's draws", ReseededTPE, _projects_draw, known=True)
 VARIANTS = [
-    Sampler("random, presets first", RandomSampler, _flat, presets=True),
-    WITH_PRESETS,
+    Sampler("random, known first", RandomSampler, _flat, known=True),
+    Sampler("project's draws, nothing known", ReseededTPE, _projects_draw),
+    *[
+        Sampler(
+            f"project's draws, {share:.0%} near the best",
+            _projects(share),
+            _projects_draw,
+            known=True,
+        )
+        for share in (0.0, 0.5, 1.0)
+    ],
+    Sampler("project's TPE", _projects(0.0), _projects_draw),
     *[
         Sampler(
             f"project's TPE, {count} at random first",
-            _projects_tpe(n_startup_trials=count),
+            _projects(0.0, n_startup_trials=count),
             _projects_draw,
         )
         for count in (20, 40)
     ],
     *[
         Sampler(
-            f"project's TPE, best of {count}", _projects_tpe(n_ei_candidates=count), _projects_draw
+            f"project's TPE, best of {count}",
+            _projects(0.0, n_ei_candidates=count),
+            _projects_draw,
         )
         for count in (8, 100)
     ],

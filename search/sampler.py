@@ -1,9 +1,9 @@
-"""How the next trial is drawn: TPE over a bounded history, stored in one write."""
+"""How the next trial is drawn: near a good one, or by TPE over a bounded history."""
 
 import datetime as dt
 import heapq
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -19,8 +19,11 @@ from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.neighbours import neighbour
 from spaces.space import Space
 
+NEIGHBOURS = 0.8
+"""Share of the draws that lie near a good trial; the others are TPE's. See docs/efficiency.md."""
 HISTORY = 250
 """Trials that TPE looks at: its best ones and the latest others. Drawing from more takes ever
 longer, and TPE itself never counts more than 25 among the best."""
@@ -31,18 +34,22 @@ class ReseededTPE(optuna.samplers.TPESampler):
 
     So a resumed study goes on as an uninterrupted one would have. Uses private attributes of
     Optuna 5.0, which a test watches.
+
+    Attributes:
+        seed: Of the study.
+        neighbours: Share of the trials that `ask` draws near a good one instead.
     """
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed=seed)
-        self._seed = seed
+        self.seed, self.neighbours = seed, NEIGHBOURS
         self._inner: dict[tuple[str, ...], dict[int, list[float]]] = {}
         # Optuna computes them in Python, to do without scipy: most of the time of a draw.
         _truncnorm._log_ndtr = scipy.special.log_ndtr
         _truncnorm.erf = scipy.special.erf  # type: ignore[attr-defined] # an import of its own
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        states = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
+        states = np.random.SeedSequence([self.seed, trial.number]).generate_state(2)
         self._rng.rng.seed(int(states[0]))
         self._random_sampler._rng.rng.seed(int(states[1]))
         super().before_trial(study, trial)
@@ -158,12 +165,17 @@ def ask(study: optuna.Study, space: Space) -> optuna.Trial:
 
 
 def _draw(study: optuna.Study, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    sampler, distributions = study.sampler, _Distributions(space).by_name
+    sampler = cast("ReseededTPE", study.sampler)
+    distributions = _Distributions(space).by_name
     blank = optuna.trial.create_trial(state=TrialState.RUNNING)
     blank.number = study._storage.get_n_trials(study._study_id)
     sampler.before_trial(study, blank)
     varied = {name: d for name, d in sorted(distributions.items()) if not d.single()}
-    drawn = sampler.sample_relative(study, blank, varied)
+    random = np.random.default_rng([sampler.seed, blank.number])
+    near = None
+    if random.random() < sampler.neighbours:
+        near = neighbour(study, space, varied, random)
+    drawn = near or sampler.sample_relative(study, blank, varied)
     params = {}
     for name, distribution in distributions.items():
         if name in drawn:

@@ -154,7 +154,7 @@ def test_a_trial_of_the_model_draws_the_same_after_a_new_start() -> None:
 
 def test_optuna_still_has_the_private_parts_that_we_use() -> None:
     sampler = ReseededTPE(seed=3)
-    assert sampler._seed == 3
+    assert sampler.seed == 3
     assert callable(sampler._rng.rng.seed)
     assert callable(sampler._random_sampler._rng.rng.seed)
     study = new_study()
