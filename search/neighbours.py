@@ -25,6 +25,8 @@ from spaces.space import Space
 
 CHANGES = 3
 """Hyperparameters that a neighbour changes, on average."""
+MOST = 0.25
+"""Share of them, for spaces of a few."""
 STEP = 0.2
 """Standard deviation of a change, as a share of the range."""
 PARENTS = 10
@@ -50,7 +52,7 @@ def neighbour(
     parent = ranked[min(int(random.geometric(0.5)), len(ranked)) - 1].params
     config = _config(space, parent)
     for _ in range(ATTEMPTS):
-        changed = random.random(len(varied)) < CHANGES / len(varied)
+        changed = random.random(len(varied)) < min(CHANGES / len(varied), MOST)
         values = {
             name: _changed(parent[name], distribution, random) if change else parent[name]
             for (name, distribution), change in zip(varied.items(), changed, strict=True)

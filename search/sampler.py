@@ -3,7 +3,7 @@
 import datetime as dt
 import heapq
 import itertools
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import optuna
@@ -37,7 +37,7 @@ class ReseededTPE(optuna.samplers.TPESampler):
 
     Attributes:
         seed: Of the study.
-        neighbours: Share of the trials that `ask` draws near a good one instead.
+        neighbours: Share of the trials for which `near` has values.
     """
 
     def __init__(self, seed: int) -> None:
@@ -53,6 +53,18 @@ class ReseededTPE(optuna.samplers.TPESampler):
         self._rng.rng.seed(int(states[0]))
         self._random_sampler._rng.rng.seed(int(states[1]))
         super().before_trial(study, trial)
+
+    def near(
+        self,
+        study: optuna.Study,
+        space: Space,
+        trial: FrozenTrial,
+        varied: dict[str, BaseDistribution],
+    ) -> dict[str, Any] | None:
+        """Values near those of a good trial, or None where this trial is for TPE."""
+        random = np.random.default_rng([self.seed, trial.number])
+        chosen = random.random() < self.neighbours
+        return neighbour(study, space, varied, random) if chosen else None
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -165,16 +177,12 @@ def ask(study: optuna.Study, space: Space) -> optuna.Trial:
 
 
 def _draw(study: optuna.Study, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    sampler = cast("ReseededTPE", study.sampler)
-    distributions = _Distributions(space).by_name
+    sampler, distributions = study.sampler, _Distributions(space).by_name
     blank = optuna.trial.create_trial(state=TrialState.RUNNING)
     blank.number = study._storage.get_n_trials(study._study_id)
     sampler.before_trial(study, blank)
     varied = {name: d for name, d in sorted(distributions.items()) if not d.single()}
-    random = np.random.default_rng([sampler.seed, blank.number])
-    near = None
-    if random.random() < sampler.neighbours:
-        near = neighbour(study, space, varied, random)
+    near = sampler.near(study, space, blank, varied) if isinstance(sampler, ReseededTPE) else None
     drawn = near or sampler.sample_relative(study, blank, varied)
     params = {}
     for name, distribution in distributions.items():

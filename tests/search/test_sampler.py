@@ -59,7 +59,7 @@ def test_draws_learn_from_trials_that_ended_since_the_first() -> None:
         score = float(trial.params["optimizer"] == "adam") - trial.params["learning_rate"]
         studies.tell(study, trial, replace(record, best={"val_accuracy": score}))
     late = [trial.params["optimizer"] for trial in study.trials[30:]]
-    assert late.count("adam") >= 25
+    assert late.count("adam") >= 18  # of five: neighbours try the others too
 
 
 def test_a_waiting_trial_comes_first() -> None:
