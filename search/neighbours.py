@@ -43,10 +43,10 @@ def neighbour(
 ) -> dict[str, Any] | None:
     """Values for all `varied` names, most of them those of a good trial.
 
-    None while no trial has a score, or where nothing near it makes another config.
+    None while no trial has a score, where nothing varies, or nothing near makes another config.
     """
     ranked = _ranked(study, varied)
-    if not ranked:
+    if not (ranked and varied):
         return None
     # The best is taken half of the time, the second a quarter, and so on.
     parent = ranked[min(int(random.geometric(0.5)), len(ranked)) - 1].params

@@ -61,6 +61,17 @@ def test_without_a_score_nothing_is_near() -> None:
     assert neighbour(study, SPACE, DISTRIBUTIONS, random) is None
 
 
+def test_where_nothing_varies_nothing_is_near() -> None:
+    study = new_study()
+    scored(study, 0.9, TrialState.COMPLETE)
+    assert neighbour(study, SPACE, {}, np.random.default_rng(0)) is None
+    only_drawn_to_no_use = {"filters_4": DISTRIBUTIONS["filters_4"]}
+    study = new_study()
+    study.enqueue_trial({"family": "mlp"})
+    scored(study, 0.9, TrialState.COMPLETE)
+    assert neighbour(study, SPACE, only_drawn_to_no_use, np.random.default_rng(0)) is None
+
+
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED])
 def test_a_neighbour_is_another_config_that_shares_most_values(state: TrialState) -> None:
     study = new_study()
