@@ -31,6 +31,8 @@ STEP = 0.2
 """Standard deviation of a change, as a share of the range."""
 PARENTS = 10
 """Trials that may be changed; a worse one would be taken once in a thousand draws."""
+DRAWN = 10
+"""Trials with a score, from which on any may be changed; before that only those put in line."""
 ATTEMPTS = 20
 """A change of what the config has no use for is none: another is drawn."""
 
@@ -43,7 +45,7 @@ def neighbour(
 ) -> dict[str, Any] | None:
     """Values for all `varied` names, most of them those of a good trial.
 
-    None while no trial has a score, where nothing varies, or nothing near makes another config.
+    None while no good trial is known, where nothing varies, or nothing near makes another config.
     """
     ranked = _ranked(study, varied)
     if not (ranked and varied):
@@ -70,6 +72,8 @@ def _ranked(study: optuna.Study, varied: Mapping[str, BaseDistribution]) -> list
         for trial in study.get_trials(deepcopy=False)
         if (score := _score(trial)) is not None
     ]
+    if len(scored) < DRAWN:  # the best of a few random ones is nothing to stay near
+        scored = [entry for entry in scored if "fixed_params" in entry[2].system_attrs]
     best = heapq.nsmallest(PARENTS, scored, key=lambda entry: entry[:2])
     return [trial for _, _, trial in best if varied.keys() <= trial.params.keys()]
 

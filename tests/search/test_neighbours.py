@@ -15,7 +15,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState
 
 from search import sampler
-from search.neighbours import CHANGES, STEP, _changed, neighbour
+from search.neighbours import CHANGES, DRAWN, STEP, _changed, neighbour
 from spaces.config import Training
 from spaces.fashion import SPACE
 from spaces.starts import STARTS
@@ -28,8 +28,12 @@ def new_study(direction: Literal["minimize", "maximize"] = "maximize") -> optuna
     return optuna.create_study(direction=direction, sampler=optuna.samplers.RandomSampler(seed=1))
 
 
-def scored(study: optuna.Study, score: float | None, state: TrialState) -> dict[str, object]:
-    """A trial of random values in a state, and its values."""
+def scored(
+    study: optuna.Study, score: float | None, state: TrialState, *, known: bool = True
+) -> dict[str, object]:
+    """A trial of random values in a state, and its values; a known one was put in line."""
+    if known:
+        study.enqueue_trial({})
     trial = study.ask()
     SPACE.sample(trial, TRAINING)
     if state == TrialState.COMPLETE:
@@ -59,6 +63,15 @@ def test_without_a_score_nothing_is_near() -> None:
     scored(study, None, TrialState.RUNNING)
     scored(study, None, TrialState.FAIL)
     assert neighbour(study, SPACE, DISTRIBUTIONS, random) is None
+
+
+def test_the_best_of_a_few_random_trials_is_nothing_to_stay_near() -> None:
+    study = new_study()
+    random = np.random.default_rng(0)
+    for count in range(DRAWN):
+        assert neighbour(study, SPACE, DISTRIBUTIONS, random) is None, count
+        scored(study, 0.9, TrialState.PRUNED, known=False)
+    assert neighbour(study, SPACE, DISTRIBUTIONS, random) is not None
 
 
 def test_where_nothing_varies_nothing_is_near() -> None:
