@@ -83,9 +83,7 @@ class TrainingSession:
         steps_per_epoch = self._graph.steps_per_epoch
         while self.stop is None and self._step < target:
             epoch_end = (self._step // steps_per_epoch + 1) * steps_per_epoch
-            row, weights = self._train_to(min(target, epoch_end))
-            self._judge(row, weights)
-            rows.append(row)
+            rows.append(self._train_to(min(target, epoch_end)))
             if time.perf_counter() >= deadline:
                 break
         return rows
@@ -166,8 +164,8 @@ class TrainingSession:
     def _steps_at(self, epoch: float) -> int:
         return max(1, round(epoch * self._graph.steps_per_epoch))
 
-    def _train_to(self, step: int) -> tuple[Row, list[np.ndarray]]:
-        """The row, and the weights that were scored."""
+    def _train_to(self, step: int) -> Row:
+        """Trains, scores and judges."""
         started = time.perf_counter()
         steps_per_epoch, batch_size = self._graph.steps_per_epoch, self._graph.batch_size
         epoch = self._step // steps_per_epoch
@@ -182,21 +180,22 @@ class TrainingSession:
                 self._graph.predict(self._validation),
                 ("loss", *self._task.metrics),
             )
-            weights = self.model.get_weights()
-        self._sums[2] += time.perf_counter() - started
-        row = {
-            "epoch": self.epoch,
-            "train_loss": self._sums[0] / last,
-            "train_accuracy": self._sums[1] / (last * batch_size),
-            **{f"val_{name}": value for name, value in validation.items()},
-            "learning_rate": self._graph.learning_rate(step - 1),
-            "epoch_seconds": self._sums[2],
-        }
+            self._sums[2] += time.perf_counter() - started
+            row = {
+                "epoch": self.epoch,
+                "train_loss": float(self._sums[0]) / last,
+                "train_accuracy": float(self._sums[1]) / (last * batch_size),
+                **{f"val_{name}": float(value) for name, value in validation.items()},
+                "learning_rate": self._graph.learning_rate(step - 1),
+                "epoch_seconds": float(self._sums[2]),
+            }
+            self._judge(row)
         if last == steps_per_epoch:
             self._sums[:] = 0
-        return {name: float(value) for name, value in row.items()}, weights
+        return row
 
-    def _judge(self, row: Row, weights: list[np.ndarray]) -> None:
+    def _judge(self, row: Row) -> None:
+        """Says whether training is over; keeps the weights, those just scored, if they count."""
         goal, training = self._task.goal, self._config.training
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
             self.stop = "diverged"
@@ -205,7 +204,7 @@ class TrainingSession:
         margin = training.min_delta if goal.mode == "max" else -training.min_delta
         better = not self._best or goal.better(score, self._best[goal.metric] + margin)
         if better or not training.patience:
-            self._best, self._best_weights = row, weights
+            self._best, self._best_weights = row, self.model.get_weights()
         if self._step >= self._steps_at(training.epochs):
             self.stop = "finished"
         elif training.patience:

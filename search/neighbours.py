@@ -81,7 +81,8 @@ def _ranked(study: optuna.Study, varied: Mapping[str, BaseDistribution]) -> list
 def _score(trial: FrozenTrial) -> float | None:
     if trial.state == TrialState.COMPLETE:
         return trial.value
-    if trial.state == TrialState.FAIL or not trial.intermediate_values:
+    infeasible = any(violation > 0 for violation in trial.constraints.values())
+    if trial.state == TrialState.FAIL or infeasible or not trial.intermediate_values:
         return None
     return trial.intermediate_values[max(trial.intermediate_values)]
 

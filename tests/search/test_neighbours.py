@@ -65,6 +65,17 @@ def test_without_a_score_nothing_is_near() -> None:
     assert neighbour(study, SPACE, DISTRIBUTIONS, random) is None
 
 
+def test_a_config_that_failed_is_nobodys_parent() -> None:
+    study = new_study()
+    study.enqueue_trial({})
+    trial = study.ask()
+    SPACE.sample(trial, TRAINING)
+    trial.report(0.99, 2)
+    trial.set_constraint("diverged", 1.0)
+    study.tell(trial, state=TrialState.PRUNED)
+    assert neighbour(study, SPACE, DISTRIBUTIONS, np.random.default_rng(0)) is None
+
+
 def test_the_best_of_a_few_random_trials_is_nothing_to_stay_near() -> None:
     study = new_study()
     random = np.random.default_rng(0)
