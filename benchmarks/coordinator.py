@@ -97,7 +97,7 @@ class ReadyEngine:
         return done
 
     def kill(self, job: Job) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"{job!r} has ended: no job here is ever too slow to be killed")
 
     def _trained(self, segment: Segment) -> SegmentResult:
         """A part of the way to the next rung; the trial's last one reaches its end."""

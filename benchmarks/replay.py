@@ -26,7 +26,7 @@ from benchmarks.replay_policies import Policy
 from benchmarks.replay_simulation import N_WORKERS, Trace, simulate
 from benchmarks.replay_worlds import Surrogate, World, load, rank_correlations
 from pipelines.tasks import find_task
-from search.study import REDUCTION
+from search.pruner import REDUCTION
 
 BUDGETS = {"churn": "10,25,100", "fashion": "5,10,25"}
 SURROGATE_BUDGET = 25

@@ -14,7 +14,8 @@ from pipelines.runtime import Precision
 from search import study as studies
 from search.finalists.verdict import retrainings
 from search.layers import Layer, Layers, Shape, layers_of
-from search.study import REDUCTION, Record, State
+from search.pruner import REDUCTION
+from search.study import Record, State
 from spaces.config import Config
 
 LEAST_TRIALS = 5

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.segment import SegmentResult
 from pipelines.tasks import Task
+from search.pruner import REDUCTION, SparingHalving
 from search.sampler import ReseededTPE
 from search.settings import Settings
 from search.storage import open_storage
@@ -21,8 +22,6 @@ from spaces.errors import InputError
 from spaces.space import Space
 
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
-REDUCTION = 2
-"""One trial in so many goes on from a rung to the next: see docs/efficiency.md."""
 
 
 class NoStudyError(InputError):
@@ -122,9 +121,7 @@ def open_study(
         storage=open_storage(settings.runs_dir, settings.storage, sole_writer=True),
         direction=task.goal.direction,
         sampler=ReseededTPE(settings.seed),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=1, reduction_factor=REDUCTION, min_early_stopping_rate=0
-        ),
+        pruner=SparingHalving(),
         load_if_exists=True,
     )
     if "task" not in study.user_attrs:

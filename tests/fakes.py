@@ -23,8 +23,9 @@ from pipelines.tasks import ACCURACY, Task
 from search.active import Active
 from search.coordinator import Coordinator
 from search.engine import Job, WorkerLostError
+from search.pruner import SparingHalving
 from search.sampler import ReseededTPE
-from search.study import REDUCTION, Record, State
+from search.study import Record, State
 from spaces.config import Training
 from spaces.domains import Choice, Float, Int
 from spaces.space import Space
@@ -84,7 +85,7 @@ def new_study(
         storage=storage,
         direction=TASK.goal.direction,
         sampler=ReseededTPE(seed),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
+        pruner=SparingHalving(),
         load_if_exists=True,
     )
     study.set_user_attr("metric", TASK.goal.metric)

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from pipelines.tasks import TASKS, Goal
 from search import study as studies
+from search.pruner import REDUCTION
 from search.sampler import ReseededTPE
 from search.settings import Settings
 from search.storage import open_storage
@@ -103,7 +104,7 @@ def test_every_rung_of_every_task_is_a_step_of_its_own(task: object) -> None:
     task = TASKS[task.name]  # type: ignore[attr-defined]
     levels = studies.rungs(task.first_rung, task.training.epochs)
     steps = [studies.step_of(level, task.first_rung) for level in levels[:-1]]
-    assert steps == [studies.REDUCTION**n for n in range(len(steps))]
+    assert steps == [REDUCTION**n for n in range(len(steps))]
 
 
 @pytest.mark.parametrize(
