@@ -25,7 +25,7 @@ from search.evaluation.ledger import Opening, write_opened, write_scored
 from search.evaluation.log import log_evaluation
 from search.evaluation.refit_store import RefitStore
 from search.evaluation.refits import Refit, Refitting
-from search.evaluation.scores import scored
+from search.evaluation.scores import scored, scored_together
 from search.evaluation.view import ended_line, planned_line, shown
 from search.finalists.verdict import Standing, chosen
 from search.settings import Settings
@@ -210,15 +210,17 @@ class _Evaluating:
         thresholds: Mapping[int, float],
     ) -> tuple[Evaluation, dict[str, bytes]]:
         of_seeds = [thresholds.get(seed) for seed in answers]
+        every = list(answers.values())
         opening = replace(
             opening,
-            scores=scored(self._task, test.labels, list(answers.values()), of_seeds),
+            scores=scored(self._task, test.labels, every, of_seeds),
+            ensemble=scored_together(self._task, test.labels, every),
             thresholds=tuple(thresholds.values()),
             test_digest=content_digest(test.inputs, test.labels),
         )
         write_scored(self._settings.runs_dir, opening)
         RefitStore(self._settings.runs_dir, opening.study).clear()
-        pooled = np.tile(test.labels, len(answers)), np.concatenate(list(answers.values()))
+        pooled = np.tile(test.labels, len(every)), np.concatenate(every)
         artifacts: dict[str, bytes]
         (artifacts,) = self._done(reports, [(*pooled, self._task.class_names)])
         report = artifacts["classification_report.txt"].decode()

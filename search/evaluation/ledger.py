@@ -56,6 +56,7 @@ class Opening:
         metric: The score that stands for all others, such as `accuracy`.
         promised: What validation said of that score.
         scores: By name, `metric` among them; empty if the scoring never ended.
+        ensemble: Of the mean of what all scored networks say, by name; empty for fewer than two.
         thresholds: Of F1 for two classes, one a scored seed.
         failed: Why the training of a seed could not be scored.
         data_digest: Of the rows that the study searched on.
@@ -74,6 +75,7 @@ class Opening:
     epochs: float = 0.0
     promised: float | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    ensemble: Mapping[str, Score] = field(default_factory=dict)
     thresholds: tuple[float, ...] = ()
     failed: Mapping[int, str] = field(default_factory=dict)
     test_digest: str = ""
@@ -91,8 +93,9 @@ class Opening:
     def line(self) -> str:
         """As it stands in the ledger: JSON, with the means and the gap for people."""
         stored = asdict(self)
-        for name, score in self.scores.items():
-            stored["scores"][name] = {"mean": score.mean, **stored["scores"][name]}
+        for what, scores in (("scores", self.scores), ("ensemble", self.ensemble)):
+            for name, score in scores.items():
+                stored[what][name] = {"mean": score.mean, **stored[what][name]}
         return json.dumps({**stored, "gap": self.gap})
 
 

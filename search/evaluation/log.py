@@ -70,11 +70,12 @@ def _parent(tracker: Tracker, study: optuna.Study, number: int) -> dict[str, str
 
 
 def _metrics(opening: Opening) -> dict[str, float]:
-    """Means with their intervals over seeds, what was promised and the gap."""
+    """Means with their intervals over seeds, the ensemble's, what was promised and the gap."""
     found = {f"test_{name}": score.mean for name, score in opening.scores.items()}
     for name, score in opening.scores.items():
         if score.interval:
             found[f"test_{name}_low"], found[f"test_{name}_high"] = score.interval
+    found |= {f"test_ensemble_{name}": score.mean for name, score in opening.ensemble.items()}
     if opening.promised is not None and opening.gap is not None:
         found |= {f"promised_{opening.metric}": opening.promised, "test_gap": opening.gap}
     return found

@@ -47,6 +47,7 @@ class Row:
     n_parameters: int
     seconds: float
     note: str = ""
+    unvalidated: str = MISSING
 
 
 def write_page(
@@ -87,13 +88,14 @@ def section(task: Task, settings: Settings, study: optuna.Study | None) -> Itera
     rows = [_preset_row(preset, store.of(preset.name)) for preset in presets_of(task.name)]
     classical = [_classical_row(m, store.of(m.name)) for m in CLASSICAL.get(task.name, ())]
     found = _found_row(task, settings, study)
+    ensemble = _ensemble_rows(task, settings, study, found)
     shown = _shown(task)
     untested = "none" if task.name in WITHOUT_TEST else MISSING
     titles = [f"{split} {NAMES[name]}" for split in ("validation", "test") for name in shown]
     head = ["model", "reported by the author", *titles, "trainings", "weights", "a training"]
     yield _line(head)
     yield _line(["---", "---", *["---:"] * (len(head) - 2)])
-    for row in [*rows, *classical, found]:
+    for row in [*rows, *classical, found, *ensemble]:
         yield _line(_cells(row, shown, untested))
     notes = [f"- `{p.name}`: {p.note}" for p in presets_of(task.name) if p.note]
     notes += [row.note for row in [*rows, *classical, found] if row.note]
@@ -181,6 +183,28 @@ def _found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Ro
     )
 
 
+def _ensemble_rows(
+    task: Task, settings: Settings, study: optuna.Study | None, found: Row
+) -> list[Row]:
+    """The networks of the last opening together, if it scored more than one."""
+    opening = latest(settings.runs_dir, task.name, study.study_name) if study else None
+    if opening is None or not opening.ensemble:
+        return []
+    count = len(opening.scores[opening.metric].values)
+    scores = {name: score.mean for name, score in opening.ensemble.items()}
+    return [
+        Row(
+            name=f"its {count} networks of the test together, the mean of their probabilities",
+            reported="",
+            validation={},
+            test={ALONE: scores},
+            n_parameters=count * found.n_parameters,
+            seconds=count * found.seconds,
+            unvalidated="trained on",
+        )
+    ]
+
+
 def _by_seed(opening: Opening | None) -> Scores:
     if opening is None:
         return {}
@@ -223,7 +247,7 @@ def _spread(scores: Scores, name: str) -> Spread | None:
 def _cells(row: Row, shown: Sequence[str], untested: str) -> list[str]:
     scores = [
         _text(_spread(split, name), name, missing)
-        for split, missing in ((row.validation, MISSING), (row.test, untested))
+        for split, missing in ((row.validation, row.unvalidated), (row.test, untested))
         for name in shown
     ]
     count = len(row.validation)

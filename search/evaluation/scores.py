@@ -47,6 +47,15 @@ def scored(
     }
 
 
+def scored_together(
+    task: Task, labels: Labels, probabilities: Sequence[Probabilities]
+) -> dict[str, Score]:
+    """The scores of the ensemble, which says the mean of what its networks say; none of one."""
+    if len(probabilities) < 2:
+        return {}
+    return scored(task, labels, [np.mean(probabilities, axis=0)], [None])
+
+
 def mean_interval(values: Sequence[float]) -> Interval | None:
     """95 % interval of the mean by Student's t; None for a single value."""
     if len(values) < 2:

@@ -62,8 +62,12 @@ def _table(task: Task, opening: Opening) -> Table:
     table.add_column("score", no_wrap=True)
     for name in ("mean", "95 %, seeds", "95 %, test rows"):
         table.add_column(name, justify="right", no_wrap=True)
+    if opening.ensemble:
+        table.add_column("ensemble", justify="right", no_wrap=True)
     for name, score in opening.scores.items():
-        cells = (f"{score.mean:.4f}", _text(score.interval), _text(score.sampling))
+        cells = [f"{score.mean:.4f}", _text(score.interval), _text(score.sampling)]
+        if name in opening.ensemble:
+            cells.append(f"{opening.ensemble[name].mean:.4f}")
         table.add_row(TITLES.get(name, name), *cells)
     return table
 
@@ -74,6 +78,12 @@ def _notes(opening: Opening) -> Iterator[RenderableType]:
         yield Text(
             f"Validation promised {opening.metric} {opening.promised:.4f}, the test gave"
             f" {score.mean:.4f}: a gap of {opening.gap:+.4f}."
+        )
+    if opening.ensemble:
+        count = len(opening.scores[opening.metric].values)
+        yield Text(
+            f"Ensemble: the mean of what the {count} networks say, at {count} times the cost; an"
+            " export is one network."
         )
     if opening.thresholds:
         chosen = ", ".join(f"{threshold:.3f}" for threshold in opening.thresholds)

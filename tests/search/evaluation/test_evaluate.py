@@ -161,6 +161,9 @@ def test_what_is_printed_says_scores_promise_gap_and_count(
     assert "t001, mlp d8 adam, refitted on 120 train and validation rows: 2 seeds, 20 ep" in text
     assert f"promised accuracy 0.9000, the test gave {accuracy.mean:.4f}: a gap of" in text
     assert "opened for this study for the first time" in text
+    together = found.opening.ensemble["accuracy"]
+    assert line.split()[-1] == f"{together.mean:.4f}"
+    assert "the mean of what the 2 networks say, at 2 times the cost" in text
     assert found.report.split()[:4] == ["precision", "recall", "f1-score", "support"]
     assert "versicolor" in printed
 
@@ -275,6 +278,8 @@ def test_mlflow_shows_scores_and_files_under_the_study(
     expected = {"mlflow.parentRunId": parent, "study": "iris-1", "trial": "1", "opening": "1"}
     assert expected.items() <= shown.data.tags.items()
     assert shown.data.metrics["test_accuracy"] == opening.scores["accuracy"].mean
+    together = opening.ensemble["accuracy"].mean
+    assert shown.data.metrics["test_ensemble_accuracy"] == together
     assert shown.data.metrics["promised_accuracy"] == 0.9
     names = {file.path for file in client.list_artifacts(shown.info.run_id)}
     pictures = {"confusion_matrix.png", "classification_report.txt"}

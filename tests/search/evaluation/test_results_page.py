@@ -158,9 +158,14 @@ def test_a_winner_has_the_scores_of_its_finalists_and_of_the_ledger(tmp_path: Pa
     opening = Opening("mnist", study.study_name, "accuracy", "abc", seeds=(0, 1, 2))
     opening = write_opened(tmp_path, opening)
     scores = {"accuracy": Score((0.994, 0.996)), "log_loss": Score((0.1, 0.2))}
-    write_scored(tmp_path, replace(opening, scores=scores, failed={2: "diverged"}))
+    opening = replace(opening, scores=scores, failed={2: "diverged"})
+    write_scored(tmp_path, replace(opening, ensemble={"accuracy": Score((0.997,))}))
     row = table(tmp_path, "mnist", study)[FOUND]
     assert row == ["-", "99.60 ± 0.14 %", "99.50 ± 0.14 %", "2", "500", "60 s"]
+    together = table(tmp_path, "mnist", study)[
+        "its 2 networks of the test together, the mean of their probabilities"
+    ]
+    assert together == ["-", "trained on", "99.70 %", "-", "1,000", "2 min"]
     said = notes(tmp_path, "mnist", study)
     assert "t000 of the 1 trials of study mnist-abcd, trained again as a finalist." in said
     assert "opened once for this study" in said

@@ -6,7 +6,7 @@ from scipy import stats
 
 from pipelines import scoring
 from pipelines.tasks import TASKS
-from search.evaluation.scores import NAMES, mean_interval, scored
+from search.evaluation.scores import NAMES, mean_interval, scored, scored_together
 
 RANDOM = np.random.default_rng(5)
 N = 400
@@ -66,3 +66,17 @@ def test_the_interval_of_the_mean_is_that_of_student() -> None:
     expected = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
     assert mean_interval(values) == pytest.approx(expected)
     assert mean_interval(values[:1]) is None
+
+
+def test_networks_that_err_on_different_rows_are_better_together() -> None:
+    right = np.eye(3, dtype=np.float32)[LABELS] * 0.9 + 0.1 / 3
+    networks = []
+    for n in range(3):
+        mistaken = right.copy()
+        mistaken[n::3] = np.roll(right[n::3], 1, axis=1)
+        networks.append(mistaken)
+    assert scored(TASKS["iris"], LABELS, networks, NOBODY)["accuracy"].mean == pytest.approx(2 / 3)
+    together = scored_together(TASKS["iris"], LABELS, networks)
+    assert together["accuracy"].values == (1.0,)
+    assert together["accuracy"].interval is None
+    assert scored_together(TASKS["iris"], LABELS, networks[:1]) == {}
