@@ -148,7 +148,7 @@ def _order(plan: Plan) -> list[str]:
         lines.append(f"First {' and '.join(known)}, then what the sampler draws.")
     levels = rungs(task.first_rung, plan.training.epochs)[:-1]
     judged = f", judged at {', '.join(map(epoch_text, levels))}" if levels else ""
-    rule = ": who is not in the better half by then, and behind the best, is pruned" if levels else ""
+    rule = ": who is not in the better half, and behind the best, is pruned" if levels else ""
     lines.append(f"At most {n_of(plan.training.epochs, 'epoch')} a trial{judged}{rule}.")
     if settings.finalists:
         drawn = n_of(n_draws(task, settings), "fold" if task.folds else "fresh seed")

@@ -199,7 +199,7 @@ def test_a_plan_without_a_study_is_a_guess_and_says_so() -> None:
     assert "This machine: 2 cores." in text
     assert "1,149 rows to train on, 1,149 to validate; the best val_accuracy" in text
     assert "of which most configs use" in text
-    assert "At most 40 epochs a trial, judged at 5, 10, 20: who is not in the better half" in text
+    assert "At most 40 epochs a trial, judged at 5, 10, 20: who is not in the better half," in text
     assert "At the end the best 5 configs, trained again on 10 folds." in text
     assert "A guess from the size of the networks, which may be wrong by a factor" in text
     assert "50 trials take about" in text
