@@ -26,7 +26,6 @@ from benchmarks.replay_policies import Policy
 from benchmarks.replay_simulation import N_WORKERS, Trace, simulate
 from benchmarks.replay_worlds import Surrogate, World, load, rank_correlations
 from pipelines.tasks import find_task
-from search.pruner import REDUCTION
 
 BUDGETS = {"churn": "10,25,100", "fashion": "5,10,25"}
 SURROGATE_BUDGET = 25
@@ -42,7 +41,7 @@ def policies_of(world: World) -> dict[str, Policy]:
 
 def project_policy(world: World) -> str:
     """What the search does now."""
-    return policies.stopping(world, find_task(world.task).first_rung, REDUCTION).name
+    return policies.sparing(world, find_task(world.task).first_rung).name
 
 
 @lru_cache
@@ -86,7 +85,7 @@ def _combinations(world: World, found: Sequence[report.Line]) -> list[tuple[str,
         best.setdefault(kinds[line.policy], line.policy)
     few = [project_policy(world), best["stopping"], best["promoting"], best["none"]]
     firsts = policies.FIRST_RUNGS[world.task]
-    many = [policies.stopping(world, first, REDUCTION).name for first in firsts]
+    many = [policies.sparing(world, first).name for first in firsts]
     pairs = [(samplers.RANDOM.name, pruner) for pruner in few]
     pairs += [(samplers.PROJECT.name, pruner) for pruner in (*few, *many, *best.values())]
     pairs += [(each.name, best["stopping"]) for each in samplers.VARIANTS]

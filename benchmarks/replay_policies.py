@@ -22,6 +22,7 @@ from benchmarks.replay_schedulers import (
     Stopping,
 )
 from benchmarks.replay_worlds import World
+from search.pruner import REDUCTION, SparingHalving
 
 FIRST_RUNGS = {"churn": (1 / 3, 1, 3, 9, 20), "fashion": (1 / 9, 1 / 3, 1, 2, 4)}
 FACTORS = (2, 3, 4)
@@ -58,6 +59,16 @@ def stopping(world: World, first: float, factor: int) -> Policy:
         "stopping",
         lambda: SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor),
         lambda source: Stopping(source, levels(world, first, factor)),
+    )
+
+
+def sparing(world: World, first: float) -> Policy:
+    """The search's own rule: who keeps up with the best goes on as well."""
+    return Policy(
+        f"stopping, first rung {_text(first)}, 1 in {REDUCTION}, sparing",
+        "stopping",
+        SparingHalving,
+        lambda source: Stopping(source, levels(world, first, REDUCTION)),
     )
 
 
@@ -135,6 +146,7 @@ def all_policies(world: World) -> list[Policy]:
         *[_screening(size) for size in (30, 100, 300)],
         _median(world),
         *[stopping(world, first, factor) for first in firsts for factor in FACTORS],
+        *[sparing(world, first) for first in firsts],
         *[promoting(world, first, factor) for first in firsts for factor in FACTORS],
         *[_hyperband(world, first) for first in (1, late)],
         _gentle(world, late, 3, spared=5),
