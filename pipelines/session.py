@@ -49,6 +49,7 @@ class TrainingSession:
         self._sums = np.zeros(3)  # of this epoch so far: loss, right answers, seconds
         self._best: Row = {}
         self._best_weights: list[np.ndarray] = []
+        self._best_probabilities: Probabilities | None = None  # not restored: worked out anew
         self.stop: Stop | None = None
 
         runtime.fresh_graph(how, seed)
@@ -98,11 +99,14 @@ class TrainingSession:
         """
         with self._graph.averaged():
             self._best_weights = self.model.get_weights()
+        self._best_probabilities = None
 
     def predict(self) -> Probabilities:
         """Probabilities of the validation split by the weights that count so far."""
-        with self._best_in_place():
-            return self._graph.predict(self._validation)
+        if self._best_probabilities is None:
+            with self._best_in_place():
+                self._best_probabilities = self._graph.predict(self._validation)
+        return self._best_probabilities
 
     @contextmanager
     def _best_in_place(self) -> Iterator[None]:
@@ -175,11 +179,9 @@ class TrainingSession:
         )
         self._step = step
         with self._graph.averaged():
-            validation = scoring.score(
-                self._data.validation.labels,
-                self._graph.predict(self._validation),
-                ("loss", *self._task.metrics),
-            )
+            probabilities = self._graph.predict(self._validation)
+            metrics = ("loss", *self._task.metrics)
+            validation = scoring.score(self._data.validation.labels, probabilities, metrics)
             self._sums[2] += time.perf_counter() - started
             row = {
                 "epoch": self.epoch,
@@ -189,12 +191,12 @@ class TrainingSession:
                 "learning_rate": self._graph.learning_rate(step - 1),
                 "epoch_seconds": float(self._sums[2]),
             }
-            self._judge(row)
+            self._judge(row, probabilities)
         if last == steps_per_epoch:
             self._sums[:] = 0
         return row
 
-    def _judge(self, row: Row) -> None:
+    def _judge(self, row: Row, probabilities: Probabilities) -> None:
         """Says whether training is over; keeps the weights, those just scored, if they count."""
         goal, training = self._task.goal, self._config.training
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
@@ -205,6 +207,7 @@ class TrainingSession:
         better = not self._best or goal.better(score, self._best[goal.metric] + margin)
         if better or not training.patience:
             self._best, self._best_weights = row, self.model.get_weights()
+            self._best_probabilities = probabilities
         if self._step >= self._steps_at(training.epochs):
             self.stop = "finished"
         elif training.patience:

@@ -172,7 +172,8 @@ def test_a_plateau_stops_the_training_and_the_best_weights_are_kept(
         training=Training(epochs=60, patience=2),
         regularization=Regularization(weight_averaging=averaging),
     )
-    session = start(configured, task=replace(DIGITS, goal=goal))
+    task = replace(DIGITS, goal=goal)
+    session = start(configured, task=task)
     rows = session.advance(60)
     assert session.stop == "plateau"
     assert len(rows) < 60
@@ -180,9 +181,13 @@ def test_a_plateau_stops_the_training_and_the_best_weights_are_kept(
     assert session.best == pick(rows, key=lambda row: row[goal.metric])
     assert rows[-1]["epoch"] == session.best["epoch"] + 2
     assert rows[-1]["val_loss"] != session.best["val_loss"]
-    scored = scoring.score(digits.validation.labels, session.predict(), ("loss", "accuracy"))
-    assert scored["loss"] == pytest.approx(session.best["val_loss"], rel=1e-6)
-    assert scored["accuracy"] == session.best["val_accuracy"]
+    again = start(configured, task=task)
+    again.restore(session.save())
+    # What was kept from the best epoch, and what the restored weights say.
+    for probabilities in (session.predict(), again.predict()):
+        scored = scoring.score(digits.validation.labels, probabilities, ("loss", "accuracy"))
+        assert scored["loss"] == pytest.approx(session.best["val_loss"], rel=1e-6)
+        assert scored["accuracy"] == session.best["val_accuracy"]
     assert session.advance(60) == []
 
 
@@ -227,8 +232,11 @@ def test_without_patience_the_last_weights_count(
     rows = session.advance(12)
     assert max(row["val_accuracy"] for row in rows) > rows[-1]["val_accuracy"]
     assert session.best == rows[-1]
-    scored = scoring.score(digits.validation.labels, session.predict(), ("loss",))
-    assert scored["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-6)
+    again = start(configured)
+    again.restore(session.save())
+    for probabilities in (session.predict(), again.predict()):
+        scored = scoring.score(digits.validation.labels, probabilities, ("loss",))
+        assert scored["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize(
