@@ -25,6 +25,7 @@ from benchmarks import store
 from benchmarks.replay_policies import Policy
 from benchmarks.replay_simulation import N_WORKERS, Trace, simulate
 from benchmarks.replay_worlds import Surrogate, World, load, rank_correlations
+from benchmarks.table import SEARCHED
 from pipelines.tasks import find_task
 
 BUDGETS = {"churn": "10,25,100", "fashion": "5,10,25"}
@@ -145,12 +146,13 @@ def replay(
 
 
 def _facts(world: World, repeats: int) -> str:
-    presets = sum(source.startswith("preset") for source in world.sources)
-    random, tpe = (world.sources.count(source) for source in ("random", "tpe"))
+    random = world.sources.count("random")
+    searched = world.sources.count(SEARCHED)
+    known = len(world.sources) - random - searched
     return (
-        f"{len(world.curves)} rows ({random} random, {tpe} TPE, {presets} presets), {repeats}"
-        f" replays, {N_WORKERS} workers; a full training takes {world.full_seconds:.1f} s"
-        f" of CPU for {world.epochs} epochs; the best score is"
+        f"{len(world.curves)} rows ({random} random, {searched} drawn by a search's sampler,"
+        f" {known} known configs), {repeats} replays, {N_WORKERS} workers; a full training takes"
+        f" {world.full_seconds:.1f} s of CPU for {world.epochs} epochs; the best score is"
         f" {max(curve.true for curve in world.curves):.4f}."
     )
 

@@ -95,7 +95,10 @@ class _History(optuna.Study):
     """A study that shows its sampler no more than `HISTORY` trials."""
 
     def __init__(self, study: optuna.Study) -> None:
-        self.__dict__ = study.__dict__
+        self._whole = study  # with Hyperband, a bracket of one
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a study has
+        return getattr(self._whole, name)
 
     def _get_trials(
         self,
@@ -103,7 +106,7 @@ class _History(optuna.Study):
         states: Any = None,  # noqa: ANN401 - as above
         use_cache: bool = False,  # noqa: FBT001 - as above
     ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
+        trials = self._whole._get_trials(deepcopy, states, use_cache)
         if use_cache or len(trials) <= HISTORY:  # with the cache, TPE only counts them
             return trials
         best = self._best(trials, default_gamma(len(trials)))

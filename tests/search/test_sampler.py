@@ -100,6 +100,22 @@ def test_the_model_sees_the_best_and_the_latest(
     assert len(study.trials) == count
 
 
+def test_it_draws_within_a_bracket_of_hyperband() -> None:
+    """As in `benchmarks.replay`: Optuna hides there what it does not want to be used."""
+    study = optuna.create_study(
+        study_name="brackets",
+        sampler=sampler.ReseededTPE(0),
+        pruner=optuna.pruners.HyperbandPruner(),
+    )
+    for number in range(15):
+        trial = study.ask()
+        TASK.space.sample(trial, TASK.training)
+        trial.report(float(number), 1)
+        trial.should_prune()
+        study.tell(trial, float(number))
+    assert len({str(trial.params) for trial in study.trials}) == 15
+
+
 @pytest.mark.parametrize("names", [["units_1", "optimizer", "learning_rate"], ["optimizer"]])
 def test_inner_values_are_those_of_optuna(names: list[str]) -> None:
     study = new_study()
