@@ -154,7 +154,7 @@ def _retrained(study: optuna.Study, one: Trial, other: Trial) -> list[str]:
     half = fit.half_width(numbers[0], numbers[1], (1 + LEVEL) / 2)
     drawn = "folds" if on_folds(study) else "fresh seeds"
     names = " less ".join(map(trial_name, numbers))
-    what = f"Trained again on {drawn}, {names} is {difference:+.4f} in the mean"
+    what = f"Trained again on {drawn}, {names} is {difference:+z.4f} in the mean"
     if not math.isfinite(half):
         return [f"{what}, on too few of them for an interval."]
     return [f"{what} {_interval_text((difference - half, difference + half))}."]
@@ -163,7 +163,7 @@ def _retrained(study: optuna.Study, one: Trial, other: Trial) -> list[str]:
 def _interval_text(interval: Interval) -> str:
     low, high = interval
     verdict = "nobody can say which is better" if low <= 0 <= high else "more than luck"
-    return f"(95 % interval {low:+.4f} to {high:+.4f}): {verdict}"
+    return f"(95 % interval {low:+z.4f} to {high:+z.4f}): {verdict}"
 
 
 def _outcome(trials: Sequence[Trial], metric: str) -> Columns:
@@ -177,7 +177,7 @@ def _outcome(trials: Sequence[Trial], metric: str) -> Columns:
         row("state", lambda r: r.cause or r.state),
         row(metric, scored(lambda r: f"{r.best[metric]:.4f}")),
         row("best at epoch", scored(lambda r: studies.epoch_text(r.best["epoch"]))),
-        row("gap (train - val accuracy)", scored(lambda r: f"{gap(r.best):+.4f}")),
+        row("gap (train - val accuracy)", scored(lambda r: f"{gap(r.best):+z.4f}")),
         row("weights", lambda r: f"{r.n_parameters:,}" if r.n_parameters else "-"),
         row("epochs trained", lambda r: studies.epoch_text(r.epoch)),
         row("seconds an epoch", lambda r: f"{r.train_seconds / r.epoch:.3g}" if r.epoch else "-"),

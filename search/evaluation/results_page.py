@@ -170,7 +170,8 @@ def _found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Ro
             f"- The search's row is {where}; that score chose it, and no finalist was trained"
             " again: it is too good."
         )
-    note += f" In the ledger: {ledger_line(settings.runs_dir, task.name, study.study_name)}."
+    if task.name not in WITHOUT_TEST:
+        note += f" In the ledger: {ledger_line(settings.runs_dir, task.name, study.study_name)}."
     opening = latest(settings.runs_dir, task.name, study.study_name)
     return Row(
         name=f"**found by the search** ({record.parsed_config().title()})",
@@ -235,8 +236,8 @@ def _compared(task: Task, boosting: Row, found: Row) -> str:
         tested = f"; on the test rows the boosting reaches {theirs}, the network {ours}"
     return (
         f"Over the same {len(common)} folds {verdict}: the boosting's validation"
-        f" {NAMES[name]} is {mean:+.4f} from the network's (95 % interval {low:+.4f} to"
-        f" {high:+.4f}){tested}."
+        f" {NAMES[name]} is {mean:+z.4f} from the network's (95 % interval {low:+z.4f} to"
+        f" {high:+z.4f}){tested}."
     )
 
 

@@ -77,7 +77,7 @@ def _notes(opening: Opening) -> Iterator[RenderableType]:
     if opening.promised is not None and opening.gap is not None:
         yield Text(
             f"Validation promised {opening.metric} {opening.promised:.4f}, the test gave"
-            f" {score.mean:.4f}: a gap of {opening.gap:+.4f}."
+            f" {score.mean:.4f}: a gap of {opening.gap:+z.4f}."
         )
     if opening.ensemble:
         count = len(opening.scores[opening.metric].values)

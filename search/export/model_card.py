@@ -182,7 +182,7 @@ def _scores(task: Task, exported: Exported, verdict: Verdict | None, tested: str
     lines.append("The trial's own score is one of many that the search chose from: optimistic.")
     if verdict:
         lines.append(
-            f"That of the study's best trial lies {verdict.optimism:+.4f} from its mean when"
+            f"That of the study's best trial lies {verdict.optimism:+z.4f} from its mean when"
             " trained again."
         )
     if verdict and exported.number == verdict.winner.number:
@@ -210,7 +210,7 @@ def _compared(verdict: Verdict) -> str:
     runner_up, between = trial_name(verdict.runner_up.number), verdict.difference_interval
     tie = "; they are tied, and the cheaper one was taken" if verdict.tied else ""
     return (
-        f"Difference to the runner-up {runner_up}: {verdict.difference:+.4f}{_within(between)}"
+        f"Difference to the runner-up {runner_up}: {verdict.difference:+z.4f}{_within(between)}"
         f"{tie}."
     )
 

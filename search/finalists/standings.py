@@ -34,7 +34,7 @@ def finalists_table(study: optuna.Study) -> Table | None:
             f"{_text(standing.mean)} ± {_text(standing.std)}",
             f"± {_text((high - low) / 2)}",
             str(standing.n_scored),
-            "" if standing is found.winner else _text(standing.mean - found.winner.mean, "+"),
+            "" if standing is found.winner else _text(standing.mean - found.winner.mean, "+z"),
             f"{standing.record.n_parameters:,}",
             f"{standing.seconds:.0f}",
             _config_text(standing),

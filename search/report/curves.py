@@ -122,7 +122,7 @@ def _gap_plot(name: str, domain: Domain, own: Sequence[tuple[int, Record, float,
     places = [place_of(domain, choices, value) for *_, value in own]
     values = [gap for _, _, gap, _ in own]
     hover = [
-        f"{trial_name(n)}: {name} {value_text(value)}, gap {gap:+.1f} points"
+        f"{trial_name(n)}: {name} {value_text(value)}, gap {gap:+z.1f} points"
         for n, _, gap, value in own
     ]
     trend = _trend(places, values)
@@ -134,7 +134,7 @@ def _gap_plot(name: str, domain: Domain, own: Sequence[tuple[int, Record, float,
     if len(trend) > 1:
         told += (
             f" From the lowest third of {name} to the highest the middle gap goes from"
-            f" {trend[0][1]:+.1f} to {trend[-1][1]:+.1f} points."
+            f" {trend[0][1]:+z.1f} to {trend[-1][1]:+z.1f} points."
         )
     return Plot(
         f"gap-{name}",

@@ -47,15 +47,15 @@ def time_unit(seconds: float) -> tuple[str, float]:
 def signed(difference: float, metric: str) -> str:
     """+1.2 points, or +0.0123 of what has no points."""
     if metric.removeprefix("val_") in AS_POINTS:
-        return f"{100 * difference:+.1f} points"
-    return f"{difference:+.4f}"
+        return f"{100 * difference:+z.1f} points"
+    return f"{difference:+z.4f}"
 
 
 def pair(low: float, high: float, metric: str) -> str:
     """Both ends of an interval of a difference."""
     if metric.removeprefix("val_") in AS_POINTS:
-        return f"{100 * low:+.1f} to {100 * high:+.1f}"
-    return f"{low:+.4f} to {high:+.4f}"
+        return f"{100 * low:+z.1f} to {100 * high:+z.1f}"
+    return f"{low:+z.4f} to {high:+z.4f}"
 
 
 def sentence_case(text: str) -> str:

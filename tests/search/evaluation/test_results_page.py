@@ -144,6 +144,9 @@ def test_failed_trainings_are_named_and_not_counted(tmp_path: Path) -> None:
 
 def test_xor_has_no_test_to_be_measured(tmp_path: Path) -> None:
     assert table(tmp_path, "xor")["`xor_8_4` (mlp d8-4 adam)"][1:3] == ["not measured yet", "none"]
+    study = a_study("xor", {"val_accuracy": 1.0}, PRESETS["xor_8_4"].config)
+    assert "t000 of the 1 trials" in notes(tmp_path, "xor", study)
+    assert "ledger" not in notes(tmp_path, "xor", study)
 
 
 # the search

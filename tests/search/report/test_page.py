@@ -381,4 +381,5 @@ def test_words() -> None:
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert signed(0.0123, "val_accuracy") == "+1.2 points"
     assert signed(-0.0123, "val_loss") == "-0.0123"
+    assert signed(-0.00001, "val_loss") == "+0.0000"
     assert pair(-0.01, 0.02, "val_auc") == "-1.0 to +2.0"
