@@ -12,8 +12,8 @@ REDUCTION = 2
 class SparingHalving(SuccessiveHalvingPruner):
     """Asynchronous successive halving that lets go on who is not behind the best.
 
-    What ends best may begin slowly. Halving alone would then end all that is drawn near it on the
-    first rung, though it stands no worse there than the best did.
+    What ends best may begin slowly. Halving alone may then end what is drawn near it on the first
+    rung, though it stands no worse there than the best did.
     """
 
     def __init__(self) -> None:
