@@ -139,8 +139,8 @@ def lines(found: Audit) -> list[str]:
     whole = found.trained_seconds + found.saved_seconds - found.extra_seconds
     said = [
         (
-            f"Of {found.n_trials} trials {n_judged} were not in the better half at a rung, and"
-            f" behind the best there; {found.n_pruned} of these were ended."
+            f"Of {found.n_trials} trials {n_judged} fell behind at a rung;"
+            f" {found.n_pruned} of these were ended there."
         ),
         (
             f"That saved about {found.saved_seconds / 60:.1f} of {whole / 60:.1f} minutes of"

@@ -1,7 +1,7 @@
 """What the tests that train share: TensorFlow set up once, small data, small configs."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,22 +9,14 @@ from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.splits import SearchData
 from pipelines.tasks import TASKS, Task
-from spaces.config import (
-    Augmentation,
-    Config,
-    DenseLayer,
-    Network,
-    Optimization,
-    Regularization,
-    Training,
-)
+from spaces.config import Config
+from tests.configs import configured
 
 if TYPE_CHECKING:
     from pipelines.session import TrainingSession
 
 MakeConfig = Callable[..., Config]
 Start = Callable[..., "TrainingSession"]
-SMALL = Network(layers=(DenseLayer(units=32),))
 
 
 @pytest.fixture(scope="session")
@@ -42,26 +34,7 @@ def digits(how: Runtime) -> SearchData:
 
 @pytest.fixture(scope="session")
 def config() -> MakeConfig:
-    """A config of a small network; what is named replaces its part or its optimization's field."""
-
-    def make(
-        network: Network = SMALL,
-        *,
-        regularization: Regularization | None = None,
-        augmentation: Augmentation | None = None,
-        training: Training | None = None,
-        **optimization: Any,
-    ) -> Config:
-        fields = {"optimizer": "adam", "learning_rate": 3e-3, "batch_size": 64, **optimization}
-        return Config(
-            network=network,
-            optimization=Optimization.model_validate(fields),
-            regularization=regularization or Regularization(),
-            augmentation=augmentation or Augmentation(),
-            training=training or Training(epochs=3),
-        )
-
-    return make
+    return configured
 
 
 @pytest.fixture(scope="session")

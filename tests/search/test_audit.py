@@ -86,10 +86,7 @@ def test_what_pruning_saved_and_cost() -> None:
     assert found.n_lost == 1
     assert found.most_lost == 1.0
     assert audits.lines(found) == [
-        (
-            "Of 4 trials 3 were not in the better half at a rung, and behind the best there; 2 of"
-            " these were ended."
-        ),
+        "Of 4 trials 3 fell behind at a rung; 2 of these were ended there.",
         (
             "That saved about 5.0 of 14.0 minutes of training, had they trained as long as the others"
             " do on average."

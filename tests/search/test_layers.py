@@ -5,20 +5,13 @@ import pytest
 
 from pipelines.networks import build_network
 from pipelines.tasks import TASKS
-from search.layers import Layers, Shape, layers_of, n_features
+from search.layers import Layers, layers_of, n_features
 from search.space_check import draws
 from spaces.config import Config, ConvBlock, DenseLayer, Network, Optimization, Training
 from spaces.presets import PRESETS
 from spaces.spaces import SPACES
+from tests.configs import SHAPES
 
-SHAPES: dict[str, Shape] = {
-    "fashion": (28, 28, 1),
-    "mnist": (28, 28, 1),
-    "churn": (11,),
-    "digits": (8, 8, 1),
-    "iris": (4,),
-    "xor": (2,),
-}
 N_DRAWS = 10
 
 

@@ -10,15 +10,7 @@ import optuna
 from pipelines.tabular import CATEGORIES, NUMBERS, TARGET
 from pipelines.tasks import TASKS
 from search.export.script import training_script
-from spaces.config import (
-    Augmentation,
-    Config,
-    DenseLayer,
-    Network,
-    Optimization,
-    Regularization,
-    Training,
-)
+from spaces.config import Config
 from spaces.presets import PRESETS
 
 DRAWS = 30
@@ -32,24 +24,6 @@ def drawn(task: str) -> list[Config]:
 
 def configs(task: str) -> list[Config]:
     return drawn(task) + [p.config for p in PRESETS.values() if p.task == task]
-
-
-def configured(
-    network: Network | None = None,
-    *,
-    regularization: Regularization | None = None,
-    augmentation: Augmentation | None = None,
-    training: Training | None = None,
-    **optimization: Any,
-) -> Config:
-    fields = {"optimizer": "adam", "learning_rate": 3e-3, "batch_size": 64, **optimization}
-    return Config(
-        network=network or Network(layers=(DenseLayer(units=16),)),
-        optimization=Optimization.model_validate(fields),
-        regularization=regularization or Regularization(),
-        augmentation=augmentation or Augmentation(),
-        training=training or Training(epochs=3),
-    )
 
 
 def script(task: str, config: Config) -> str:

@@ -19,7 +19,8 @@ from spaces.config import (
     Regularization,
     Training,
 )
-from tests.search.export.scripts import configs, configured, drawn, script, write_customers
+from tests.configs import configured
+from tests.search.export.scripts import configs, drawn, script, write_customers
 
 
 def test_every_config_becomes_a_script_without_a_flaw(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from spaces.config import (
     Augmentation,
 )
-from tests.search.export.scripts import configured, module
+from tests.configs import configured
+from tests.search.export.scripts import module
 
 AUGMENTATIONS: dict[str, Mapping[str, Any]] = {
     "shift": {"shift": 0.2},

@@ -11,8 +11,9 @@ from pipelines.images import load_fashion
 from pipelines.sources import find
 from pipelines.tabular import load_churn
 from pipelines.tasks import TASKS
+from tests.configs import configured
 from tests.end_to_end.commands import write_images
-from tests.search.export.scripts import configured, module, write_customers
+from tests.search.export.scripts import module, write_customers
 
 
 def assert_same_rows(loaded: Any, data: Any) -> None:

@@ -13,16 +13,8 @@ from spaces.config import (
     Network,
     Regularization,
 )
-from tests.search.export.scripts import configs, configured, module
-
-SHAPES = {
-    "fashion": (28, 28, 1),
-    "mnist": (28, 28, 1),
-    "churn": (11,),
-    "digits": (8, 8, 1),
-    "iris": (4,),
-    "xor": (2,),
-}
+from tests.configs import SHAPES, configured
+from tests.search.export.scripts import configs, module
 
 
 def structure(model: Any) -> Counter[tuple[Any, ...]]:

@@ -13,7 +13,8 @@ from spaces.config import (
     Regularization,
     Training,
 )
-from tests.search.export.scripts import configs, configured, module
+from tests.configs import configured
+from tests.search.export.scripts import configs, module
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
