@@ -157,6 +157,7 @@ class TrainingSession:
                 variable.assign(arrays[f"state_{number}"])
             count = sum(name.startswith("best_") for name in arrays.files)
             self._best_weights = [arrays[f"best_{number}"] for number in range(count)]
+        self._best_probabilities = None
         self._step, self._best, self.stop = state["step"], state["best"], state["stop"]
         self._sums = np.array(state["sums"])
 
