@@ -104,7 +104,7 @@ def replay(
         for name in policies_of(world)
     }
     traces = {name: job.result() for name, job in jobs.items()}
-    exact = report.lines(traces, world, budgets, project, by_epochs=True)
+    exact = report.lines(traces, world, budgets, project, exact=True)
     console.print(report.rich_table(f"{task}, rows of the table", exact))
     content: dict[str, object] = {
         "rows": len(world.curves),
@@ -134,7 +134,7 @@ def replay(
         world,
         small,
         f"{samplers.PROJECT.name}; {project}",
-        by_epochs=False,
+        exact=False,
     )
     console.print(report.rich_table(f"{task}, surrogate", sampled))
     ranks = ", ".join(f"{name} {value:.2f}" for name, value in correlations.items())

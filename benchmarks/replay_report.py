@@ -13,6 +13,9 @@ from search.checkpoints import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs" / "efficiency.md"
 N_RESAMPLES = 2000
+MEASURES = {"seconds": "time of", "epochs": "epochs of", "expected": "luck aside, time of"}
+"""How regret is counted: after so much CPU, after so many epochs, or after so much CPU and by what
+the surrogate expects of the config, without the luck of its training."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Line:
     """What a policy came to.
 
     Attributes:
-        regret: In points of the score x 100, by measure of what was spent, by budget.
+        regret: In points of the score x 100, by measure (below), by budget.
         against: Regret less that of the project's policy in the same replay, in seconds.
         used_up: Share of the replays that had no config left, by budget, in seconds.
     """
@@ -66,20 +69,20 @@ def lines(
     budgets: Sequence[float],
     project: str,
     *,
-    by_epochs: bool,
+    exact: bool,
 ) -> list[Line]:
     """One line a policy, least regret at the middle budget first.
 
-    Without `by_epochs` only seconds were spent up to the budget.
+    Args:
+        exact: On the rows of the table, where epochs were spent up to the budget as well, and
+            nobody knows what was luck.
     """
     best = max(curve.true for curve in world.curves)
-    full = {"seconds": world.full_seconds}
-    if by_epochs:
-        full["epochs"] = float(world.epochs)
+    measures = ("seconds", "epochs" if exact else "expected")
 
     def regrets(name: str, measure: str, budget: float) -> Floats:
-        spent = [(t, t.seconds if measure == "seconds" else t.epochs) for t in traces[name]]
-        return 100 * (best - np.array([t.at(budget * full[measure], s) for t, s in spent]))
+        scores = [_score(trace, measure, budget, world) for trace in traces[name]]
+        return 100 * (best - np.array(scores))
 
     found = []
     for name, each in traces.items():
@@ -90,7 +93,7 @@ def lines(
                 completed=float(np.mean([trace.n_completed for trace in each])),
                 regret={
                     measure: {f"{b:g}": Spread.of(regrets(name, measure, b)) for b in budgets}
-                    for measure in full
+                    for measure in measures
                 },
                 against={
                     f"{b:g}": Spread.of(
@@ -99,7 +102,9 @@ def lines(
                     for b in budgets
                 },
                 used_up={
-                    f"{b:g}": float(np.mean([t.seconds[-1] < b * full["seconds"] for t in each]))
+                    f"{b:g}": float(
+                        np.mean([t.seconds[-1] < b * world.full_seconds for t in each])
+                    )
                     for b in budgets
                 },
             )
@@ -108,8 +113,15 @@ def lines(
     return sorted(found, key=lambda line: line.regret["seconds"][middle].mean)
 
 
+def _score(trace: Trace, measure: str, budget: float, world: World) -> float:
+    if measure == "epochs":
+        return trace.at(budget * world.epochs, trace.epochs, trace.true)
+    score = trace.expected if measure == "expected" else trace.true
+    return trace.at(budget * world.full_seconds, trace.seconds, score)
+
+
 def cells(line: Line) -> list[str]:
-    """Policy, trials, then the regret at each budget of seconds, then at each of epochs."""
+    """Policy, trials, then the regret at each budget by the first measure, then by the second."""
     row = [line.policy, f"{line.started:.0f}", f"{line.completed:.0f}"]
     for budget, spread in line.regret["seconds"].items():
         star = "\\*" if line.used_up[budget] > 0.5 else ""
@@ -117,14 +129,18 @@ def cells(line: Line) -> list[str]:
             f"{spread.mean:.2f}{star} [{spread.mean_low:.2f}, {spread.mean_high:.2f}]"
             f" ({spread.median:.2f})"
         )
-    return row + [f"{spread.mean:.2f}" for spread in line.regret.get("epochs", {}).values()]
+    others = [regret for measure, regret in line.regret.items() if measure != "seconds"]
+    return row + [f"{spread.mean:.2f}" for regret in others for spread in regret.values()]
 
 
 def headings(line: Line) -> list[str]:
     return [
         *("policy", "started", "completed"),
-        *[f"time of {budget}" for budget in line.regret["seconds"]],
-        *[f"epochs of {budget}" for budget in line.regret.get("epochs", {})],
+        *[
+            f"{MEASURES[measure]} {budget}"
+            for measure, regret in line.regret.items()
+            for budget in regret
+        ],
     ]
 
 

@@ -19,17 +19,19 @@ class Trace:
         epochs: Trained by then, in all trials.
         seconds: Of CPU spent by then.
         true: Of the best completed trial; of the best one in work while none is completed.
+        expected: Of the same trial, without its luck.
     """
 
     epochs: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
     n_started: int = 0
     n_completed: int = 0
 
-    def at(self, budget: float, spent: list[float]) -> float:
-        """The true score once `budget` was spent, or what the first segment gave."""
-        return self.true[max(0, bisect_right(spent, budget) - 1)]
+    def at(self, budget: float, spent: list[float], score: list[float]) -> float:
+        """The score once `budget` was spent, or what the first segment gave."""
+        return score[max(0, bisect_right(spent, budget) - 1)]
 
 
 def simulate(
@@ -39,7 +41,7 @@ def simulate(
     trace = Trace()
     order, now, idle = itertools.count(), 0.0, n_workers
     work: list[tuple[float, int, Run, int]] = []
-    best, leading = (False, float("-inf")), float("nan")
+    best, leading = (False, float("-inf")), None
     spent_epochs = spent_seconds = 0.0
     while spent_epochs < epochs or spent_seconds < seconds:
         while idle and (run := scheduler.next()):
@@ -59,11 +61,12 @@ def simulate(
         trace.n_completed += run.completed
         # A diverged trial leads only where there is nothing else.
         standing = (run.completed, float("-inf") if run.over > run.completed else run.score)
-        if not trace.true or standing > best:
-            best, leading = standing, run.curve.true
+        if leading is None or standing > best:
+            best, leading = standing, run.curve
         trace.epochs.append(spent_epochs)
         trace.seconds.append(spent_seconds)
-        trace.true.append(leading)
+        trace.true.append(leading.true)
+        trace.expected.append(leading.expected)
     return trace
 
 

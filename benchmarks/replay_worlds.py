@@ -39,12 +39,14 @@ class Curve:
         scores: The best so far, higher is better.
         seconds: CPU time since the trial began, its building included.
         true: What the config is worth in full.
+        expected: The same without the luck of this training, so far as that can be told apart.
     """
 
     epochs: Sequence[float]
     scores: Sequence[float]
     seconds: Sequence[float]
     true: float
+    expected: float
     diverged: bool = False
 
     def point_at(self, epoch: float) -> int:
@@ -108,11 +110,13 @@ def _curve(row: table.Row, worst: float) -> Curve:
     epochs, scores, seconds = (np.array(column, float) for column in zip(*points, strict=True))
     best = np.maximum.accumulate(np.nan_to_num(scores, nan=worst))
     score = table.score_of(row)
+    true = worst if score is None else score
     return Curve(
         epochs.tolist(),
         best.tolist(),
         (_build(row) + seconds).tolist(),
-        true=worst if score is None else score,
+        true=true,
+        expected=true,
         diverged=score is None,
     )
 
@@ -181,8 +185,9 @@ class Surrogate:
     """Curves of configs that are not in the table, by models fitted on its rows.
 
     A config is worth what boosted trees say and the residual of a row that a forest finds
-    like it, for most of what the trees miss is a matter of the config. That row lends it the
-    shape of its curve too, and the epochs until it stops. A forest of its own knows the time.
+    like it. Part of that residual is a matter of the config, part is luck, which a search may
+    climb: without it the curve's `expected` is what the trees say alone. The row lends the shape
+    of its curve too, and the epochs until it stops. A forest of its own knows the time.
     """
 
     def __init__(self, world: World) -> None:
@@ -207,8 +212,8 @@ class Surrogate:
         likeness, mates = self._likeness.weights(inputs), self._time.weights(inputs)
         donor = int(rng.choice(len(likeness), p=likeness))
         shape = self._curves[donor]
-        gap = float(self._score.predict([inputs])[0]) + self._residuals[donor]
-        true = min(1.0, max(self._worst, self._top - math.exp(-gap)))
+        gap = float(self._score.predict([inputs])[0])
+        true = self._worth(gap + self._residuals[donor])
         pace = math.exp(float(mates @ self._log_paces))
         seconds = mates @ self._first_seconds + pace * (np.array(shape.epochs) - shape.epochs[0])
         return Curve(
@@ -216,8 +221,12 @@ class Surrogate:
             (true - shape.true + np.array(shape.scores)).tolist(),
             seconds.tolist(),
             true=true,
+            expected=self._worth(gap),
             diverged=shape.diverged,
         )
+
+    def _worth(self, gap: float) -> float:
+        return min(1.0, max(self._worst, self._top - math.exp(-gap)))
 
 
 def inputs_of(world: World) -> Floats:

@@ -35,6 +35,7 @@ def curve(score: float, *, pace: float = 1.0, build: float = 2.0, diverged: bool
         [score * epoch / 9 for epoch in epochs],
         [build + pace * epoch for epoch in epochs],
         true=score,
+        expected=score - 0.1,
         diverged=diverged,
     )
 
@@ -71,12 +72,12 @@ def run_out(scheduler: Scheduler, n_workers: int = 1) -> Trace:
     ("epoch", "point"), [(1 / 3, 0), (0.3334, 0), (0.5, 1), (1, 1), (2, 2), (9, 2)]
 )
 def test_a_level_lies_at_the_first_point_that_reaches_it(epoch: float, point: int) -> None:
-    assert Curve([0.3333, 1, 2], [0, 0, 0], [1, 2, 3], true=0).point_at(epoch) == point
+    assert Curve([0.3333, 1, 2], [0, 0, 0], [1, 2, 3], true=0, expected=0).point_at(epoch) == point
 
 
 @pytest.mark.parametrize(("seconds", "point"), [(0.5, 0), (1, 0), (1.5, 1), (9, 2)])
 def test_a_level_in_seconds_counts_the_building(seconds: float, point: int) -> None:
-    assert Curve([1, 2, 3], [0, 0, 0], [1, 2, 3], true=0).point_after(seconds) == point
+    assert Curve([1, 2, 3], [0, 0, 0], [1, 2, 3], true=0, expected=0).point_after(seconds) == point
 
 
 def test_workers_train_at_the_same_time_and_the_first_to_end_takes_the_next() -> None:
@@ -86,6 +87,7 @@ def test_workers_train_at_the_same_time_and_the_first_to_end_takes_the_next() ->
     assert trace.seconds == [11, 22, 51]
     assert trace.epochs == [9, 18, 27]
     assert trace.true == [0.7, 0.9, 0.9]
+    assert trace.expected == pytest.approx([0.6, 0.8, 0.8])
     assert (trace.n_started, trace.n_completed) == (3, 3)
 
 
@@ -97,7 +99,7 @@ def test_a_search_ends_when_both_budgets_are_spent() -> None:
 @pytest.mark.parametrize(("budget", "score"), [(0, 0.5), (2, 0.5), (3, 0.7), (9, 0.9)])
 def test_a_budget_buys_what_had_ended_by_then(budget: float, score: float) -> None:
     trace = Trace(seconds=[1, 3, 5], true=[0.5, 0.7, 0.9])
-    assert trace.at(budget, trace.seconds) == score
+    assert trace.at(budget, trace.seconds, trace.true) == score
 
 
 def test_stopping_ends_a_trial_that_falls_behind_at_once() -> None:
@@ -234,10 +236,10 @@ def test_an_interval_encloses_its_mean_and_median() -> None:
 
 def test_regret_is_paired_with_the_projects_and_a_table_used_up_is_marked(world: World) -> None:
     best = max(row.true for row in world.curves)
-    good = Trace([9.0], [100.0], [best], 1, 1)
-    bad = Trace([9.0], [1.0], [best - 0.02], 1, 1)
+    good = Trace([9.0], [100.0], [best], [best], 1, 1)
+    bad = Trace([9.0], [1.0], [best - 0.02], [best - 0.05], 1, 1)
     worse, better = replay_report.lines(
-        {"bad": [bad] * 3, "good": [good] * 3}, world, [1, 2], "good", by_epochs=True
+        {"bad": [bad] * 3, "good": [good] * 3}, world, [1, 2], "good", exact=True
     )[::-1]
     assert (better.policy, worse.policy) == ("good", "bad")
     assert worse.regret["seconds"]["2"].mean == pytest.approx(2.0)
@@ -245,6 +247,14 @@ def test_regret_is_paired_with_the_projects_and_a_table_used_up_is_marked(world:
     assert worse.used_up["2"] == 1
     assert replay_report.cells(worse)[3] == "2.00\\* [2.00, 2.00] (2.00)"
     assert replay_report.cells(better)[3] == "0.00 [0.00, 0.00] (0.00)"
+
+
+def test_on_a_surrogate_regret_is_told_without_luck_too(world: World) -> None:
+    best = max(row.true for row in world.curves)
+    lucky = Trace([9.0], [100.0], [best + 0.01], [best - 0.05], 1, 1)
+    (line,) = replay_report.lines({"lucky": [lucky] * 3}, world, [2], "lucky", exact=False)
+    assert replay_report.headings(line)[3:] == ["time of 2", "luck aside, time of 2"]
+    assert replay_report.cells(line)[3:] == ["-1.00 [-1.00, -1.00] (-1.00)", "5.00"]
 
 
 def test_the_documentation_is_renewed_between_its_markers(tmp_path: Path) -> None:
