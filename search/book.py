@@ -197,8 +197,10 @@ class TrialBook:
     def _falls_behind(self, active: Active) -> bool:
         step = studies.step_of(active.record.epoch, self._first_rung)
         studies.report(active.trial, active.record.best[self._goal.metric], step)
+        # Asked for every trial: who never asks does not stand at the rung for others to beat.
+        behind = active.trial.should_prune()
         # Our starting points are known to be good in the end, and some begin slowly.
-        return active.record.preset not in self._starts and active.trial.should_prune()
+        return behind and active.record.preset not in self._starts
 
     def _audits(self, active: Active) -> bool:
         return audit.is_drawn(active.record.seed) and self._purse.pays(len(self._in_audit))

@@ -102,15 +102,27 @@ def kept_seconds(study: optuna.Study | None, settings: Settings) -> float:
 
 
 def select(study: optuna.Study, count: int) -> list[tuple[int, Record]]:
-    """The best completed trials by their own score, and the best preset; no config twice."""
+    """The best completed trials by their own score, and the best preset; no config twice.
+
+    A preset may have been pruned: what the tutorials reach is to be seen beside the others.
+    """
     if not count:
         return []
+    completed = _distinct(studies.best_first(study, ("completed",)))
+    if not completed:
+        return []
+    pruned = _distinct(studies.best_first(study, ("pruned",)))
+    presets = [pair for pair in (*completed, *pruned) if pair[1].preset in PRESETS]
+    return completed[:count] + [pair for pair in presets[:1] if pair not in completed[:count]]
+
+
+def _distinct(trials: Sequence[tuple[int, Record]]) -> list[tuple[int, Record]]:
+    """Without those whose config a better one has."""
     distinct: list[tuple[int, Record]] = []
-    for number, record in studies.best_first(study, ("completed",)):
+    for number, record in trials:
         if all(record.config != other.config for _, other in distinct):
             distinct.append((number, record))
-    presets = [pair for pair in distinct if pair[1].preset in PRESETS]
-    return distinct[:count] + [pair for pair in presets[:1] if pair not in distinct[:count]]
+    return distinct
 
 
 def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:

@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from pipelines.segment import SegmentFailure, finish_trial
+from search import study as studies
 from search.coordinator import Coordinator
 from search.dispatch import (
     CLOSING_SECONDS,
@@ -19,8 +20,9 @@ from search.dispatch import (
 from search.engine import Engine
 from search.settings import Settings
 from search.study import Record, read
-from spaces.config import Training
+from spaces.config import Config, DenseLayer, Network, Optimization, Training
 from spaces.errors import InputError
+from spaces.starts import STARTS
 from tests.fakes import (
     SPACE,
     TASK,
@@ -168,6 +170,23 @@ def test_successive_halving_prunes(make: Make, scores: list[float], epochs: list
     make(FakeEngine(curve), study, trials=len(scores)).run()
     assert [record.epoch for record in records(study)] == epochs
     assert [record.state == "pruned" for record in records(study)] == [e < 9 for e in epochs]
+
+
+def test_a_starting_point_is_never_pruned_and_others_have_to_beat_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Config(
+        network=Network(layers=(DenseLayer(units=8),)),
+        optimization=Optimization(optimizer="sgd", learning_rate=0.01, batch_size=32),
+        training=TASK.training,
+    )
+    monkeypatch.setitem(STARTS, TASK.name, {"start": start})
+    study = new_study()
+    studies.enqueue_presets(study, SPACE, {"preset": start, "start": start, "other": start})
+    make(FakeEngine(flat({0: 0.5, 1: 0.4, 2: 0.3, 3: 0.45})), study, trials=4).run()
+    assert [record.preset for record in records(study)] == ["preset", "start", "other", ""]
+    # Without the starting point 0.45 would not be in the better half of three.
+    assert [record.epoch for record in records(study)] == [9, 9, 1, 2]
 
 
 def test_the_first_rung_can_be_inside_an_epoch(make: Make) -> None:

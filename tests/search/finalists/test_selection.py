@@ -37,6 +37,21 @@ def test_the_best_trials_and_the_best_preset_are_finalists(
     assert [number for number, _ in select(study, count)] == chosen
 
 
+def test_a_preset_is_a_finalist_though_it_was_pruned_where_no_other_completed() -> None:
+    study = a_study([0.7, 0.9])
+    add(study, 0.5, state="pruned", epoch=2.0, preset="mnist_mlp_300")
+    add(study, 0.6, state="pruned", epoch=1.0, preset="mnist_le_net")
+    assert [number for number, _ in select(study, 1)] == [1, 3]
+    add(study, 0.4, preset="mnist_conv_net")
+    assert [number for number, _ in select(study, 1)] == [1, 4]
+
+
+def test_presets_that_were_pruned_are_no_finalists_alone() -> None:
+    study = new_study()
+    add(study, 0.6, state="pruned", epoch=1.0, preset="mnist_le_net")
+    assert select(study, 5) == []
+
+
 def test_no_config_is_a_finalist_twice() -> None:
     study = a_study([0.7, 0.9])
     add(study, 0.8, config=studies.read(study.trials[1]).config)  # type: ignore[union-attr]
