@@ -188,6 +188,7 @@ class Coordinator(Dispatch[Active]):
 
     def _leave_resumable(self) -> None:
         """Gives artifacts in the making a moment, and closes the runs of all others."""
+        self._cut_off()
         self._keep_judged()  # an error may have come in between
         self.book.show()
         self._await_artifacts()

@@ -281,6 +281,11 @@ class Dispatch(ABC, Generic[W]):
                 work.sent_at, work.killed = self._clock(), True
                 self._engine.kill(work.job)
 
+    def _cut_off(self) -> None:
+        """Counts what workers are training now, which nobody waits for any more."""
+        now = self._clock()
+        self.spent.cut_off += sum(now - work.sent_at for work in self.in_work if work.training)
+
     def _await_artifacts(self) -> None:
         """Gives artifacts in the making a moment, at the end."""
         deadline = self._clock() + CLOSING_SECONDS

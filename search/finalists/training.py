@@ -212,6 +212,7 @@ class FinalistTraining(Dispatch[Attempt]):
 
     def _close(self) -> None:
         """Gives artifacts in the making a moment; shows all that was stored."""
+        self._cut_off()
         self._await_artifacts()
         for attempt in [each for each in self.active if each.record.ended]:
             self._done_with(attempt, {})

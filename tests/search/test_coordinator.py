@@ -369,6 +369,15 @@ def test_a_budget_ends_the_search_and_leaves_it_resumable(
     assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * 20
 
 
+def test_what_was_in_training_when_the_time_was_up_is_told(make: Make) -> None:
+    clock = FakeClock()
+    engine = FakeEngine(clock=clock, faults={(0, 0): "hang"})
+    found = make(engine, clock=clock, budget_seconds=50)
+    found.run()
+    assert found.spent.cut_off == pytest.approx(50, abs=1)
+    assert "cut off by the end 100.0%" in found.spent.text(clock.now)
+
+
 def test_what_is_kept_of_a_budget_is_asked_again_when_a_trial_completes(make: Make) -> None:
     study, clock = new_study(), FakeClock()
     engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=10)

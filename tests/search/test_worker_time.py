@@ -19,6 +19,12 @@ def test_the_shares_are_of_the_whole() -> None:
     assert sum(map(float, shares)) == 100
 
 
+def test_what_was_cut_off_is_told_where_there_is_something() -> None:
+    spent = WorkerTime(training=80, cut_off=15)
+    told = "artifacts and hand-over 5.0%, idle 0.0%, cut off by the end 15.0%"
+    assert spent.text(100).endswith(told)
+
+
 def test_a_search_that_trained_nothing_was_all_waiting() -> None:
     assert WorkerTime().text(10).startswith("0.0% of the workers' time was training; ")
 

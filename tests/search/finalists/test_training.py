@@ -208,6 +208,13 @@ def test_a_budget_ends_it_and_what_is_there_counts(n_workers: int) -> None:
     assert missing(study, TASK, Settings())
 
 
+def test_what_was_in_training_when_the_time_was_up_is_told() -> None:
+    study, clock = a_study([0.9]), FakeClock()
+    engine = DrawingEngine(luck, clock=clock, faults={(0, 0, 0): "hang"})
+    ran = run(study, engine, clock=clock, budget_seconds=50.0)
+    assert ran.spent.cut_off == pytest.approx(50, abs=1)
+
+
 def test_a_spent_budget_trains_nothing() -> None:
     study, clock, engine = a_study([0.9]), FakeClock(), DrawingEngine()
     clock.now = 100.0
