@@ -15,6 +15,7 @@ from search import study as studies
 from search.export.check import Check
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
+from search.finalists.standings import why_taken
 from search.finalists.verdict import Standing, Verdict
 from search.study import Record, epoch_text
 from search.tracking.trial_log import trial_name
@@ -208,7 +209,8 @@ def _compared(verdict: Verdict) -> str:
     if not verdict.runner_up or verdict.difference is None or not verdict.difference_interval:
         return ""
     runner_up, between = trial_name(verdict.runner_up.number), verdict.difference_interval
-    tie = "; they are tied, and the cheaper one was taken" if verdict.tied else ""
+    why = why_taken(verdict.winner, verdict.runner_up)
+    tie = f"; they are tied, and this one was taken: {why}" if verdict.tied else ""
     return (
         f"Difference to the runner-up {runner_up}: {verdict.difference:+z.4f}{_within(between)}"
         f"{tie}."

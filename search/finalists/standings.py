@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.finalists.comparison import Interval
-from search.finalists.verdict import Standing, Verdict, on_folds, verdict
+from search.finalists.verdict import Standing, Verdict, is_cheaper, on_folds, verdict
 from search.tracking.trial_log import trial_name
 
 
@@ -125,18 +125,20 @@ def _outcome(found: Verdict, metric: str, drawn: str) -> str:
     if found.tied:
         return (
             f"{name} and {rival} are tied: their means of {metric} differ by {gap}{between}."
-            f" {name} was taken: {_why_cheaper(winner, other)}."
+            f" {name} was taken: {why_taken(winner, other)}."
         )
     return f"{name} is the best: {score}, {gap} better than {rival}{between}."
 
 
-def _why_cheaper(winner: Standing, other: Standing) -> str:
+def why_taken(winner: Standing, other: Standing) -> str:
+    """Why the winner was taken of two that are tied."""
     few, many = winner.record.n_parameters, other.record.n_parameters
     if few < many:
         return f"it has fewer weights ({few:,} against {many:,})"
-    return (
-        f"it has as many weights and trains faster ({winner.seconds:.1f} s, {other.seconds:.1f})"
-    )
+    if is_cheaper(winner, other):
+        times = f"{winner.seconds:.1f} s, {other.seconds:.1f}"
+        return f"it has as many weights and trains faster ({times})"
+    return "its mean is better, and they cost about the same"
 
 
 def _promise(found: Verdict, study: optuna.Study, drawn: str) -> str:

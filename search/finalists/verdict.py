@@ -23,6 +23,8 @@ round. Of six simulated configs, one that was better than the others by one stan
 the luck was dropped 4 times in 1,000 with three seeds and twice with ten folds.
 """
 ROUNDING = 1e-9
+CLEARLY_LONGER = 1.2
+"""Times as long: what trainings take differs by less from one moment of a machine to another."""
 
 _PREFIX = "retraining_"
 
@@ -91,10 +93,11 @@ class Verdict:
     Attributes:
         standings: Best mean first, those that were dropped last.
         runner_up: Which the winner was compared with; of the best two it may have the better
-            mean, where they are tied and it costs more.
+            mean, where they are tied and it costs clearly more.
         difference: The winner's mean less the runner-up's.
         difference_interval: 95 %; infinite if too little is known.
-        tied: The interval of the difference holds zero; the winner is the cheaper of the two.
+        tied: The interval of the difference holds zero; the winner is the cheaper of the two, or
+            where neither is cheaper the one with the better mean.
         optimism: The best trial's own score less its mean on fresh seeds.
         promised: That trial, the best of the finalists by what they scored in the search.
     """
@@ -211,14 +214,18 @@ def _compared(
     # With a draw each there is no interval yet, and the better mean is all that is known.
     within = math.isfinite(half) and abs(winner.mean - runner_up.mean) <= half + ROUNDING
     tied = within and not runner_up.dropped
-    if tied:
-        winner, runner_up = sorted(best[:2], key=_cost)
+    if tied and is_cheaper(runner_up, winner):
+        winner, runner_up = runner_up, winner
     difference = winner.mean - runner_up.mean
     return winner, runner_up, difference, (difference - half, difference + half), tied
 
 
-def _cost(standing: Standing) -> tuple[int, float]:
-    return standing.record.n_parameters, standing.seconds
+def is_cheaper(one: Standing, other: Standing) -> bool:
+    """Whether it has fewer weights than the other, or as many and trains in clearly less time."""
+    few, many = one.record.n_parameters, other.record.n_parameters
+    if few != many:
+        return few < many
+    return other.seconds > CLEARLY_LONGER * one.seconds
 
 
 def _clear_losers(fit: Comparison, numbers: Iterable[int], sign: float) -> set[int]:

@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from search.finalists.selection import plan
-from search.finalists.standings import finalists_table, summary, verdict_lines
-from search.finalists.verdict import Retraining, store
+from search.finalists.standings import finalists_table, summary, verdict_lines, why_taken
+from search.finalists.verdict import Retraining, Standing, store
 from search.settings import Settings
+from search.study import Record
 from search.view import retrained_line
 from tests.fakes import TASK, new_study
 from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add, luck, run
@@ -79,6 +80,24 @@ def test_a_tie_says_why_which_was_taken() -> None:
     outcome = verdict_lines(study)[0]
     assert "are tied: their means of val_accuracy differ by" in outcome
     assert outcome.endswith("t000 was taken: it has fewer weights (100 against 101).")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "why"),
+    [
+        (13.0, "it has as many weights and trains faster (10.0 s, 13.0)"),
+        (11.0, "its mean is better, and they cost about the same"),
+    ],
+)
+def test_as_many_weights_leave_the_time_or_the_mean(seconds: float, why: str) -> None:
+    record = Record({}, seed=0, n_parameters=100)
+    winner, other = (
+        Standing(
+            number, record, (Retraining(number, 0, 0, {}, 9.0, took),), 0.9, 0.1, (0, 1), False
+        )
+        for number, took in enumerate((10.0, seconds))
+    )
+    assert why_taken(winner, other) == why
 
 
 def test_one_draw_of_two_gives_no_interval() -> None:

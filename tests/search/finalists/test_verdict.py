@@ -47,20 +47,26 @@ def a_study(own: dict[int, float], task: str = "fake", **records: Any) -> optuna
     return study
 
 
-def retrain(study: optuna.Study, number: int, scores: Draws, first: int = 0) -> None:
+def retrain(
+    study: optuna.Study, number: int, scores: Draws, first: int = 0, seconds: float = 10.0
+) -> None:
     for draw, score in enumerate(scores, first):
         best = {} if score is None else {"epoch": 4.0, METRIC: score}
         cause = "diverged" if score is None else ""
-        store(study, Retraining(number, draw, 100 + draw, best, 5.0, 10.0 + number, cause=cause))
+        store(study, Retraining(number, draw, 100 + draw, best, 5.0, seconds, cause=cause))
 
 
 def judged(
-    *draws: Draws, own: list[float] | None = None, task: str = "fake", **records: Any
+    *draws: Draws,
+    own: list[float] | None = None,
+    task: str = "fake",
+    seconds: Sequence[float] = (),
+    **records: Any,
 ) -> Verdict:
     """The verdict on trials from 0 on."""
     study = a_study(dict(enumerate(own or [0.9] * len(draws))), task, **records)
     for number, scores in enumerate(draws):
-        retrain(study, number, scores)
+        retrain(study, number, scores, seconds=seconds[number] if seconds else 10.0)
     found = verdict(study)
     assert found is not None
     return found
@@ -117,12 +123,28 @@ def test_the_winner_is_chosen_with_its_standing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "winner"),
-    [({0: 500, 1: 1000}, 0), ({0: 2000, 1: 1000}, 1), ({0: 1000, 1: 1000}, 0)],
-    ids=["the worse is smaller", "the better is smaller", "the worse is faster"],
+    ("parameters", "seconds", "winner"),
+    [
+        ({0: 500, 1: 1000}, (30, 10), 0),
+        ({0: 2000, 1: 1000}, (10, 30), 1),
+        ({0: 1000, 1: 1000}, (10, 13), 0),
+        ({0: 1000, 1: 1000}, (10, 11), 1),
+        ({0: 1000, 1: 1000}, (11, 10), 1),
+    ],
+    ids=[
+        "the worse is smaller",
+        "the better is smaller",
+        "the worse is clearly faster",
+        "the worse is hardly faster",
+        "the better is faster",
+    ],
 )
-def test_of_two_that_are_tied_the_cheaper_wins(parameters: dict[int, int], winner: int) -> None:
-    found = judged([0.90, 0.91, 0.92], [0.93, 0.90, 0.92], n_parameters=parameters)
+def test_of_two_that_are_tied_the_cheaper_wins(
+    parameters: dict[int, int], seconds: tuple[float, float], winner: int
+) -> None:
+    found = judged(
+        [0.90, 0.91, 0.92], [0.93, 0.90, 0.92], n_parameters=parameters, seconds=seconds
+    )
     assert found.tied
     assert found.winner.number == winner
     assert numbers(found) == [1, 0]
