@@ -104,25 +104,26 @@ def kept_seconds(study: optuna.Study | None, settings: Settings) -> float:
 def select(study: optuna.Study, count: int) -> list[tuple[int, Record]]:
     """The best completed trials by their own score, and the best preset; no config twice.
 
-    A preset may have been pruned: what the tutorials reach is to be seen beside the others.
+    The preset may have been pruned: what the tutorials reach is to be seen beside the others.
     """
     if not count:
         return []
-    completed = _distinct(studies.best_first(study, ("completed",)))
-    if not completed:
-        return []
-    pruned = _distinct(studies.best_first(study, ("pruned",)))
-    presets = [pair for pair in (*completed, *pruned) if pair[1].preset in PRESETS]
-    return completed[:count] + [pair for pair in presets[:1] if pair not in completed[:count]]
+    scored = studies.best_first(study, ("completed", "pruned"))
+    ranked = sorted(scored, key=lambda pair: pair[1].state != "completed")
+    chosen: list[tuple[int, Record]] = []
+    for pair in ranked:
+        if pair[1].state != "completed" or len(chosen) == count:
+            break
+        if not _holds(chosen, pair[1]):
+            chosen.append(pair)
+    preset = next((pair for pair in ranked if pair[1].preset in PRESETS), None)
+    if chosen and preset and not _holds(chosen, preset[1]):
+        chosen.append(preset)
+    return chosen
 
 
-def _distinct(trials: Sequence[tuple[int, Record]]) -> list[tuple[int, Record]]:
-    """Without those whose config a better one has."""
-    distinct: list[tuple[int, Record]] = []
-    for number, record in trials:
-        if all(record.config != other.config for _, other in distinct):
-            distinct.append((number, record))
-    return distinct
+def _holds(chosen: Sequence[tuple[int, Record]], record: Record) -> bool:
+    return any(record.config == other.config for _, other in chosen)
 
 
 def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:

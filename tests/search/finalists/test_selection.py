@@ -54,7 +54,9 @@ def test_presets_that_were_pruned_are_no_finalists_alone() -> None:
 
 def test_no_config_is_a_finalist_twice() -> None:
     study = a_study([0.7, 0.9])
-    add(study, 0.8, config=studies.read(study.trials[1]).config)  # type: ignore[union-attr]
+    same = study.trials[1].user_attrs["record"]["config"]
+    add(study, 0.8, config=same)
+    add(study, 0.6, config=same, state="pruned", preset="mnist_le_net")
     assert [number for number, _ in select(study, 5)] == [1, 0]
 
 
