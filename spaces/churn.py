@@ -102,9 +102,5 @@ SPACE = Space(
             "Penalty on the square of each weight: more keeps all weights small and the network "
             "smooth, too much and it cannot fit at all."
         )),
-        "class_weight": Choice("none", "balanced", about=(
-            "'balanced' counts each leaver about four times as much as a stayer: more leavers are "
-            "found, more stayers are suspected, the probabilities are too high."
-        )),
     },
 )
