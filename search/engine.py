@@ -139,10 +139,10 @@ class DaskEngine:
         Dask would have to guess how long a segment takes, and never starts what was meant for a
         worker that is gone if all others are gone too.
         """
-        self._client.wait_for_workers(1, timeout=RESTART_SECONDS)
-        load: dict[str, int] = dict.fromkeys(
-            self._client.scheduler_info(n_workers=-1)["workers"], 0
-        )
+        # Not `scheduler_info`: it reads a cache that Dask's own thread empties every two seconds.
+        while not (workers := self._client.nthreads()):
+            self._client.wait_for_workers(1, timeout=RESTART_SECONDS)
+        load: dict[str, int] = dict.fromkeys(workers, 0)
         for job in self._open:
             if job.worker in load:
                 load[job.worker] += 1

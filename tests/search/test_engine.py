@@ -15,6 +15,7 @@ import pytest
 from search import engine as engines
 from search.engine import DaskEngine, DaskJob, WorkerLostError, local_engine
 from spaces.errors import InputError
+from tests.inline import InlineJob
 
 PATIENCE_SECONDS = 60.0
 
@@ -97,6 +98,16 @@ def test_an_error_travels(engine: DaskEngine) -> None:
         value(engine, job)
 
 
+def test_work_is_placed_while_dask_refreshes_its_list_of_workers() -> None:
+    """Every two seconds Dask's client forgets its workers for a moment, here all the time."""
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        local_engine(1) as started,
+    ):
+        for n in range(100):
+            assert value(started, started.submit(add, n, 1, near=None)) == n + 1
+
+
 def test_new_work_goes_to_the_idle_worker(engine: DaskEngine) -> None:
     jobs = [engine.submit(pause, 0.2, near=None) for _ in range(2)]
     ended(engine, *jobs)
@@ -176,7 +187,7 @@ def test_workers_do_not_hear_the_keyboard(engine: DaskEngine) -> None:
 
 def test_a_foreign_job_cannot_be_killed(engine: DaskEngine) -> None:
     with pytest.raises(TypeError, match="not a job of this engine"):
-        engine.kill("job")  # type: ignore[arg-type]
+        engine.kill(InlineJob())
 
 
 def test_the_only_worker_dies_and_the_next_job_waits_for_its_successor() -> None:
