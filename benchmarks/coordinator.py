@@ -86,7 +86,7 @@ class ReadyEngine:
         self._n_segments: Counter[str] = Counter()
         self._done: list[Job] = []
 
-    def submit(self, work: Callable[..., Any], *arguments: Any, near: Job | None) -> Job:  # noqa: ANN401 - too
+    def submit(self, work: Callable[..., Any], *arguments: Any, near: Job | None) -> Job:  # noqa: ANN401 - a segment first
         job = ReadyJob(self._trained(arguments[0]) if work.__name__ == "train_segment" else {})
         self._done.append(job)
         return job

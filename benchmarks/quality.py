@@ -18,52 +18,33 @@ import math
 import os
 import signal
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import store
+from benchmarks.quality_cases import (
+    BUDGETS,
+    OURS,
+    SYSTEMS,
+    VARIANTS,
+    Case,
+    Point,
+    Result,
+    cases,
+    folder_of,
+    keep,
+    kept,
+    missing,
+)
+from benchmarks.quality_table import show
 from pipelines.tasks import find_task
 
-OURS = "hpsearch"
-SYSTEMS = {
-    OURS: "hpsearch",
-    "keras_tuner_hyperband": "KerasTuner Hyperband",
-    "keras_tuner_bayesian": "KerasTuner Bayesian",
-    "optuna": "Optuna",
-    "ray_asha": "Ray Tune ASHA",
-}
-PLAIN = "plain"
-VARIANTS: dict[str, dict[str, list[str]]] = {
-    OURS: {
-        "one_worker": ["--workers", "1"],
-        "no_presets": ["--no-presets"],
-        "float32": ["--precision", "float32"],
-    },
-    "optuna": {"presets": [], "training": []},
-    "ray_asha": {"presets": [], "training": []},
-}
-"""By system, with the options of this project's command: KerasTuner takes no starting points."""
-TITLES = {
-    PLAIN: "",
-    "one_worker": ", one worker",
-    "no_presets": ", no presets",
-    "float32": ", float32",
-    "presets": " + presets",
-    "training": " + training",
-}
-"""The last two are peers that begin with the same presets, or train by this project's session."""
-BUDGETS = {"fashion": 600.0, "churn": 180.0}
 QUICK = {
     "churn": (40.0, list(SYSTEMS)),
     "fashion": (40.0, [OURS, "optuna"]),
@@ -71,84 +52,6 @@ QUICK = {
 """Seconds a case, and systems: enough for every system to start and to score."""
 GRACE_SECONDS = 30.0
 ROOT = Path(__file__).parent.parent
-
-Point = tuple[float, float]
-"""Seconds since the process started, and the best score so far."""
-
-
-@dataclass(frozen=True)
-class Case:
-    task: str
-    system: str
-    variant: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.system}-{self.variant}-{self.seed}"
-
-    @property
-    def title(self) -> str:
-        return SYSTEMS[self.system] + TITLES[self.variant]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a case; `note` says how it failed, if it did."""
-
-    case: Case
-    trajectory: list[Point]
-    note: str = ""
-
-    @property
-    def end(self) -> float:
-        return self.trajectory[-1][1] if self.trajectory else -math.inf
-
-    def reached(self, target: float) -> float:
-        """Seconds until the target was reached, infinite if it never was."""
-        return next((seconds for seconds, score in self.trajectory if score >= target), math.inf)
-
-
-def cases(task: str, systems: Iterable[str], n_seeds: int, *, variants: bool) -> list[Case]:
-    """Interleaved by seed, so that a run that is stopped has compared like with like."""
-    images = find_task(task).space.image_side is not None
-    names = [
-        (system, variant)
-        for system in systems
-        for variant in (PLAIN, *(VARIANTS.get(system, ()) if variants else ()))
-        if images or variant != "float32"  # which tables are trained in anyway
-    ]
-    return [Case(task, *name, seed) for seed in range(n_seeds) for name in names]
-
-
-def folder_of(task: str, budget: float) -> Path:
-    """Cases with another budget are kept apart."""
-    own = task if budget == BUDGETS[task] else f"{task}-{budget:g}s"
-    return store.FOLDER / "quality" / own
-
-
-def missing(wanted: Iterable[Case], folder: Path) -> list[Case]:
-    return [case for case in wanted if store.load(case.name, folder) is None]
-
-
-def keep(result: Result, budget: float, folder: Path) -> None:
-    content = {
-        **asdict(result.case),
-        "budget_seconds": budget,
-        "note": result.note,
-        "trajectory": [[round(seconds, 2), score] for seconds, score in result.trajectory],
-    }
-    store.save(result.case.name, content, folder)
-
-
-def kept(task: str, folder: Path) -> list[Result]:
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        content: Any = store.load(path.stem, folder)
-        case = Case(task, content["system"], content["variant"], content["seed"])
-        points = [(seconds, score) for seconds, score in content["trajectory"]]
-        found.append(Result(case, points, content["note"]))
-    return found
 
 
 def trajectory(events: Iterable[Point], budget: float) -> list[Point]:
@@ -238,56 +141,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _last_lines(path: Path) -> list[str]:
     return path.read_text(errors="replace").splitlines()[-5:]
-
-
-def summary(results: Sequence[Result]) -> tuple[Result | None, dict[str, list[Result]]]:
-    """The median run of the best peer, whose end is the target, and all results by title."""
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(result.case.title, []).append(result)
-    peers = [
-        _median_run(group)
-        for group in groups.values()
-        if group[0].case.system != OURS and group[0].case.variant == PLAIN
-    ]
-    return max(peers, key=lambda run: run.end, default=None), groups
-
-
-def _median_run(group: Sequence[Result]) -> Result:
-    """The lower of the two in the middle, so that half of the runs are as good."""
-    return sorted(group, key=lambda result: result.end)[(len(group) - 1) // 2]
-
-
-def median_time(group: Sequence[Result], target: float) -> float:
-    return statistics.median(result.reached(target) for result in group)
-
-
-def show(results: Sequence[Result], metric: str) -> Table:
-    best, groups = summary(results)
-    title = "no peer has been run yet"
-    if best is not None:
-        title = f"target: {metric} {best.end:.4f}, the end of {best.case.title}'s median run"
-    table = Table("", title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in ("seeds", "median", "min to max", "s to target", "sooner"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    ranked = sorted(groups.values(), key=lambda group: -_median_run(group).end)
-    for group in ranked:
-        ends = [result.end for result in group]
-        row = [group[0].case.title, str(len(group)), f"{_median_run(group).end:.4f}"]
-        row.append(f"{min(ends):.4f}-{max(ends):.4f}")
-        if best is not None:
-            row += _against(group, best, groups[best.case.title])
-        table.add_row(*row)
-    return table
-
-
-def _against(group: Sequence[Result], best: Result, peers: Sequence[Result]) -> list[str]:
-    """Seconds to the target, and how many times shorter than the best peer's they are."""
-    seconds = median_time(group, best.end)
-    if math.isinf(seconds):
-        n_reached = sum(math.isfinite(result.reached(best.end)) for result in group)
-        return [f"not reached ({n_reached} of {len(group)})", ""]
-    return [f"{seconds:.0f}", f"{median_time(peers, best.end) / seconds:.1f}x"]
 
 
 def _run_missing(wanted: list[Case], budget: float, folder: Path) -> bool:

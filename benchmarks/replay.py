@@ -24,7 +24,8 @@ from benchmarks import replay_samplers as samplers
 from benchmarks import store
 from benchmarks.replay_policies import Policy
 from benchmarks.replay_simulation import N_WORKERS, Trace, simulate
-from benchmarks.replay_worlds import Surrogate, World, load, rank_correlations
+from benchmarks.replay_surrogate import Surrogate, rank_correlations
+from benchmarks.replay_worlds import World, load
 from benchmarks.table import SEARCHED
 from pipelines.tasks import find_task
 

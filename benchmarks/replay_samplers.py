@@ -13,7 +13,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._tpe import _truncnorm
 
 from benchmarks.replay_schedulers import Run
-from benchmarks.replay_worlds import Surrogate, Values, World, is_used
+from benchmarks.replay_surrogate import Surrogate
+from benchmarks.replay_worlds import Values, World, is_used
 from pipelines.tasks import find_task
 from search.sampler import ReseededTPE, ask
 from spaces.space import Space

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import quality
-from benchmarks.quality import OURS, PLAIN, Case, Result
+from benchmarks import quality, quality_cases, quality_table
+from benchmarks.quality_cases import OURS, PLAIN, Case, Point, Result
 
 
-def result(system: str, seed: int, *points: quality.Point, variant: str = PLAIN) -> Result:
+def result(system: str, seed: int, *points: Point, variant: str = PLAIN) -> Result:
     return Result(Case("churn", system, variant, seed), list(points))
 
 
 def test_cases_are_interleaved_by_seed() -> None:
-    found = quality.cases("churn", [OURS, "optuna"], 2, variants=False)
+    found = quality_cases.cases("churn", [OURS, "optuna"], 2, variants=False)
     assert [(case.seed, case.system) for case in found] == [
         (0, OURS),
         (0, "optuna"),
@@ -26,26 +26,26 @@ def test_cases_are_interleaved_by_seed() -> None:
 
 @pytest.mark.parametrize(("task", "has_float32"), [("fashion", True), ("churn", False)])
 def test_tables_have_no_variant_of_precision(task: str, *, has_float32: bool) -> None:
-    found = quality.cases(task, [OURS], 1, variants=True)
+    found = quality_cases.cases(task, [OURS], 1, variants=True)
     assert found[0].variant == PLAIN
     assert ("float32" in {case.variant for case in found}) == has_float32
 
 
 def test_every_variant_of_every_system_has_a_title() -> None:
-    found = quality.cases("fashion", quality.SYSTEMS, 1, variants=True)
+    found = quality_cases.cases("fashion", quality_cases.SYSTEMS, 1, variants=True)
     assert len({case.title for case in found}) == len(found)
 
 
 def test_a_stored_case_is_not_run_again_and_is_read_as_it_was(tmp_path: Path) -> None:
-    wanted = quality.cases("churn", [OURS, "optuna"], 1, variants=False)
+    wanted = quality_cases.cases("churn", [OURS, "optuna"], 1, variants=False)
     done = Result(wanted[1], [(1.5, 0.7), (9.25, 0.81)], "exit status 1")
-    quality.keep(done, 180.0, tmp_path)
-    assert quality.missing(wanted, tmp_path) == [wanted[0]]
-    assert quality.kept("churn", tmp_path) == [done]
+    quality_cases.keep(done, 180.0, tmp_path)
+    assert quality_cases.missing(wanted, tmp_path) == [wanted[0]]
+    assert quality_cases.kept("churn", tmp_path) == [done]
 
 
 def test_cases_of_another_budget_are_kept_apart() -> None:
-    assert quality.folder_of("churn", 180.0) != quality.folder_of("churn", 40.0)
+    assert quality_cases.folder_of("churn", 180.0) != quality_cases.folder_of("churn", 40.0)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_cases_of_another_budget_are_kept_apart() -> None:
     ids=["none", "worse", "unsorted", "too late", "equal"],
 )
 def test_a_trajectory_is_the_best_so_far_within_the_budget(
-    events: list[quality.Point], expected: list[quality.Point]
+    events: list[Point], expected: list[Point]
 ) -> None:
     assert quality.trajectory(events, 10.0) == expected
 
@@ -106,7 +106,7 @@ def test_the_target_is_the_end_of_the_best_peers_median_run() -> None:
         result("ray_asha", 0, (1.0, 0.75)),
         result("optuna", 0, (1.0, 0.95), variant="presets"),
     ]
-    best, groups = quality.summary(results)
+    best, groups = quality_table.summary(results)
     assert best == results[2]
     assert {title: len(group) for title, group in groups.items()} == {
         "hpsearch": 1,
@@ -123,20 +123,20 @@ def test_at_least_half_of_the_best_peers_runs_reach_the_target(
     ends: tuple[float, ...], expected: float
 ) -> None:
     runs = [result("optuna", seed, (5.0, end)) for seed, end in enumerate(ends)]
-    best, _ = quality.summary(runs)
+    best, _ = quality_table.summary(runs)
     assert best is not None
     assert best.end == expected
-    assert math.isfinite(quality.median_time(runs, best.end))
+    assert math.isfinite(quality_table.median_time(runs, best.end))
 
 
 def test_without_peers_there_is_no_target() -> None:
-    best, groups = quality.summary([result(OURS, 0, (1.0, 0.9))])
+    best, groups = quality_table.summary([result(OURS, 0, (1.0, 0.9))])
     assert best is None
     assert list(groups) == ["hpsearch"]
 
 
 def cells(results: list[Result]) -> dict[str, list[str]]:
-    columns = [list(column.cells) for column in quality.show(results, "val_auc").columns]
+    columns = [list(column.cells) for column in quality_table.show(results, "val_auc").columns]
     return {str(row[0]): [str(cell) for cell in row[1:]] for row in zip(*columns, strict=True)}
 
 

@@ -23,7 +23,8 @@ from benchmarks.replay_schedulers import (
     Stopping,
 )
 from benchmarks.replay_simulation import Trace, simulate
-from benchmarks.replay_worlds import Curve, Surrogate, World, encode, is_used, load
+from benchmarks.replay_surrogate import Surrogate
+from benchmarks.replay_worlds import Curve, World, encode, is_used, load
 from pipelines.tasks import find_task
 
 

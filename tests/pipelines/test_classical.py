@@ -10,6 +10,7 @@ from pipelines import sources
 from pipelines.classical import CLASSICAL, Classical, score
 from pipelines.splits import SearchData, Split
 from pipelines.tasks import TASKS
+from spaces.domains import Value
 
 BOOSTING, LOGISTIC = CLASSICAL["churn"]
 CHURN = TASKS["churn"]
@@ -28,15 +29,15 @@ def flowers() -> SearchData:
     return replace(data, train=two(data.train), validation=two(data.validation))
 
 
-def drawn(model: Classical, seed: int = 0) -> dict[str, object]:
+def drawn(model: Classical, seed: int = 0) -> dict[str, Value]:
     sampler = optuna.samplers.RandomSampler(seed=seed)
-    return dict(model.draw(optuna.create_study(sampler=sampler).ask()))
+    return model.draw(optuna.create_study(sampler=sampler).ask())
 
 
 @EACH
 def test_every_draw_can_be_fitted(model: Classical, flowers: SearchData) -> None:
     for seed in range(3):
-        fitted = model.fit(flowers, drawn(model, seed), seed)  # type: ignore[arg-type]
+        fitted = model.fit(flowers, drawn(model, seed), seed)
         scores = score(fitted, flowers.validation, CHURN)
         assert set(scores) == {"loss", *CHURN.metrics}
         assert np.isfinite(list(scores.values())).all()
@@ -46,8 +47,7 @@ def test_every_draw_can_be_fitted(model: Classical, flowers: SearchData) -> None
 def test_the_same_seed_gives_the_same_model(model: Classical, flowers: SearchData) -> None:
     values = drawn(model)
     once, again = (
-        score(model.fit(flowers, values, 3), flowers.validation, CHURN)  # type: ignore[arg-type]
-        for _ in range(2)
+        score(model.fit(flowers, values, 3), flowers.validation, CHURN) for _ in range(2)
     )
     assert once == again
 
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_model(model: Classical, flowers: SearchDat
 def test_the_seed_counts_where_the_trees_see_a_part_of_the_columns(flowers: SearchData) -> None:
     values = {**drawn(BOOSTING), "max_features": 0.5, "min_samples_leaf": 5, "max_iter": 20}
     losses = {
-        score(BOOSTING.fit(flowers, values, seed), flowers.validation, CHURN)["loss"]  # type: ignore[arg-type]
+        score(BOOSTING.fit(flowers, values, seed), flowers.validation, CHURN)["loss"]
         for seed in range(4)
     }
     assert len(losses) > 1

@@ -126,9 +126,7 @@ def segment(epoch: float, score: float, **changes: Any) -> SegmentResult:
 
 @pytest.mark.parametrize("drawn", [True, False])
 def test_a_drawn_trial_goes_on_where_another_is_pruned(
-    drawn: bool,  # noqa: FBT001
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, drawn: bool
 ) -> None:
     monkeypatch.setattr(audits, "is_drawn", lambda _: drawn)
     monkeypatch.setattr(audits, "EXTRA_EPOCHS", 10.0)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipelines.splits import SearchData
+from pipelines.splits import SearchData, Split
 from pipelines.tasks import TASKS
 from search import pace as pacing
 from search.commands import advice as cli_advice
@@ -162,10 +161,8 @@ def draws_with_embedding() -> Any:
 
 
 def data(n_train: int = 1149, shape: tuple[int, ...] = (8, 8, 1)) -> SearchData:
-    split: Any = SimpleNamespace(labels=np.zeros(n_train, np.int64))
-    return SimpleNamespace(  # type: ignore[return-value]
-        train=split, validation=split, input_shape=shape, digest="abc"
-    )
+    split = Split(np.zeros((n_train, *shape)), np.zeros(n_train, np.int64))
+    return SearchData(split, split, DIGITS.class_names, digest="abc")
 
 
 def planned(

@@ -17,21 +17,9 @@ from search.checkpoints import Checkpoints
 from search.coordinator import Coordinator
 from search.settings import Settings
 from search.study import Record, read, run_of
-from tests.fakes import (
-    SPACE,
-    TASK,
-    FakeClock,
-    FakeEngine,
-    FakeLog,
-    Fault,
-    FragileStorage,
-    Power,
-    PowerCutError,
-    SilentView,
-    new_study,
-    rising,
-    shuffled,
-)
+from tests.fake_engine import FakeClock, FakeEngine, Fault, rising, shuffled
+from tests.fakes import SPACE, TASK, FakeLog, SilentView, new_study
+from tests.power import FragileStorage, Power, PowerCutError
 
 TRIALS = 6
 

@@ -25,6 +25,13 @@ def ended(study: optuna.Study, count: int) -> None:
         study.tell(trial, random.random())
 
 
+def sampled(study: optuna.Study) -> optuna.Trial:
+    """A trial whose parameters are drawn one by one."""
+    trial = study.ask()
+    SPACE.sample(trial, TASK.training)
+    return trial
+
+
 def test_a_trial_is_stored_with_all_its_parameters(tmp_path: Path) -> None:
     settings = Settings(runs_dir=tmp_path)
     study = studies.open_study(settings, TASK, SPACE, TASK.training, "abc")
@@ -135,10 +142,55 @@ def test_inner_values_are_those_of_optuna(names: list[str]) -> None:
 
 
 def test_scipy_computes_what_optuna_computes() -> None:
-    assert _truncnorm.erf is scipy.special.erf  # type: ignore[attr-defined]
+    assert _truncnorm.erf is scipy.special.erf  # type: ignore[attr-defined] # an import of its own
     points = np.linspace(-8, 8, 3001)
     np.testing.assert_allclose(scipy.special.erf(points), _erf.erf(points), rtol=1e-9, atol=1e-12)
     assert _truncnorm._log_ndtr is scipy.special.log_ndtr
     points = np.concatenate([np.linspace(-60, 60, 501), [-1e3, 1e3]])
     theirs = [_truncnorm._log_ndtr_single(float(point)) for point in points]
     np.testing.assert_allclose(scipy.special.log_ndtr(points), theirs, rtol=1e-9, atol=1e-12)
+
+
+def disturb(study: optuna.Study, n_numbers: int) -> None:
+    tpe = study.sampler
+    assert isinstance(tpe, sampler.ReseededTPE)
+    tpe._rng.rng.random(n_numbers)
+
+
+def test_a_trial_draws_the_same_whatever_happened_in_between() -> None:
+    plain, busy = new_study(), new_study()
+    expected = [sampled(plain).params for _ in range(5)]
+    found = []
+    for _ in range(5):
+        trial = sampled(busy)
+        found.append(trial.params)
+        disturb(busy, 7)
+        busy.tell(trial, 0.5)
+    assert found == expected
+    assert len({str(params) for params in expected}) == 5
+
+
+def test_a_trial_of_the_model_draws_the_same_after_a_new_start() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = new_study(storage)
+    for n in range(15):
+        trial = sampled(first)
+        first.tell(trial, n / 15)
+    drawn = []
+    for _ in range(2):
+        again = new_study(optuna.storages.InMemoryStorage(), name="copy")
+        again.add_trials(first.trials)
+        disturb(again, 3)
+        drawn.append(sampled(again).params)
+    assert drawn[0] == drawn[1]
+
+
+def test_optuna_still_has_the_private_parts_that_we_use() -> None:
+    tpe = sampler.ReseededTPE(seed=3)
+    assert tpe.seed == 3
+    assert callable(tpe._rng.rng.seed)
+    assert callable(tpe._random_sampler._rng.rng.seed)
+    study = new_study()
+    trial = study.ask()
+    assert isinstance(trial._trial_id, int)
+    assert callable(study._storage.set_trial_user_attr)

@@ -1,5 +1,7 @@
 """Settings and the times of day that a user writes."""
 
+from typing import Any
+
 import pytest
 
 from search.settings import Settings, parse_duration
@@ -50,9 +52,9 @@ def test_no_time_at_all_is_refused(text: str) -> None:
         ({"timeout_seconds": 0.0}, "--timeout must be longer than 0, got 0s."),
     ],
 )
-def test_a_number_that_is_too_small_is_refused(wrong: dict[str, int], sentence: str) -> None:
+def test_a_number_that_is_too_small_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        Settings(**wrong)  # type: ignore[arg-type]
+        Settings(**wrong)
     assert str(caught.value) == sentence
 
 

@@ -1,18 +1,16 @@
-"""The Optuna side: names, rungs, draws that can be repeated, storages that cannot be used."""
+"""The Optuna side: names, rungs, seeds, presets, and what a study keeps of its trials."""
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipelines.tasks import TASKS, Goal
+from pipelines.tasks import TASKS, Goal, Task
 from search import study as studies
 from search.pruner import REDUCTION
-from search.sampler import ReseededTPE
 from search.settings import Settings
 from search.storage import open_storage
 from search.study import Record
@@ -25,17 +23,17 @@ from tests.fakes import SPACE, TASK, new_study
 TRAINING = TASK.training
 
 
-def settings(folder: Path, **changes: object) -> Settings:
-    return Settings(runs_dir=folder, **changes)  # type: ignore[arg-type]
+def settings(folder: Path, **changes: Any) -> Settings:
+    return Settings(runs_dir=folder, **changes)
 
 
-def opened(folder: Path, **changes: object) -> optuna.Study:
+def opened(folder: Path, **changes: Any) -> optuna.Study:
     return studies.open_study(settings(folder, **changes), TASK, SPACE, TRAINING, "abc")
 
 
-def a_record(config: Config, **changes: object) -> Record:
+def a_record(config: Config, **changes: Any) -> Record:
     plain = config.model_dump(mode="json", exclude_none=True)
-    return replace(Record(plain, seed=1), **changes)  # type: ignore[arg-type]
+    return replace(Record(plain, seed=1), **changes)
 
 
 def sampled(study: optuna.Study) -> tuple[optuna.Trial, Config]:
@@ -100,8 +98,7 @@ def test_rungs(first: float, epochs: int, expected: list[float]) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
-def test_every_rung_of_every_task_is_a_step_of_its_own(task: object) -> None:
-    task = TASKS[task.name]  # type: ignore[attr-defined]
+def test_every_rung_of_every_task_is_a_step_of_its_own(task: Task) -> None:
     levels = studies.rungs(task.first_rung, task.training.epochs)
     steps = [studies.step_of(level, task.first_rung) for level in levels[:-1]]
     assert steps == [REDUCTION**n for n in range(len(steps))]
@@ -122,46 +119,7 @@ def test_an_epoch_is_shown_without_powers_of_ten(epoch: float, text: str) -> Non
     assert studies.epoch_text(epoch) == text
 
 
-# draws
-
-
-def test_a_trial_draws_the_same_whatever_happened_in_between() -> None:
-    plain, busy = new_study(), new_study()
-    expected = [sampled(plain)[0].params for _ in range(5)]
-    found = []
-    for _ in range(5):
-        trial, _ = sampled(busy)
-        found.append(trial.params)
-        busy.sampler._rng.rng.random(7)  # type: ignore[union-attr]
-        busy.tell(trial, 0.5)
-    assert found == expected
-    assert len({str(params) for params in expected}) == 5
-
-
-def test_a_trial_of_the_model_draws_the_same_after_a_new_start() -> None:
-    storage = optuna.storages.InMemoryStorage()
-    first = new_study(storage)
-    for n in range(15):
-        trial, _ = sampled(first)
-        first.tell(trial, n / 15)
-    drawn = []
-    for _ in range(2):
-        again = new_study(optuna.storages.InMemoryStorage(), name="copy")
-        again.add_trials(first.trials)
-        again.sampler._rng.rng.random(3)  # type: ignore[union-attr]
-        drawn.append(sampled(again)[0].params)
-    assert drawn[0] == drawn[1]
-
-
-def test_optuna_still_has_the_private_parts_that_we_use() -> None:
-    sampler = ReseededTPE(seed=3)
-    assert sampler.seed == 3
-    assert callable(sampler._rng.rng.seed)
-    assert callable(sampler._random_sampler._rng.rng.seed)
-    study = new_study()
-    trial = study.ask()
-    assert isinstance(trial._trial_id, int)
-    assert callable(study._storage.set_trial_user_attr)
+# seeds
 
 
 def test_the_seed_of_a_trial_depends_on_study_and_number_alone() -> None:
@@ -169,73 +127,6 @@ def test_the_seed_of_a_trial_depends_on_study_and_number_alone() -> None:
     assert len(set(seeds.values())) == 150
     assert all(0 <= seed < 2**31 for seed in seeds.values())
     assert studies.seed_of(0, 0) == seeds[0, 0]
-
-
-# storage
-
-
-def test_the_database_writes_ahead(tmp_path: Path) -> None:
-    trial, _ = sampled(opened(tmp_path))
-    assert trial.number == 0
-    with sqlite3.connect(tmp_path / "optuna.db") as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-
-
-def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
-    opened(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b" / "optuna.db").exists()
-
-
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
-    (tmp_path / "optuna.db").write_text("garbage " * 200)
-    with pytest.raises(InputError, match=r"optuna\.db.*not a database; move it away") as caught:
-        opened(tmp_path)
-    assert_one_sentence(caught.value)
-    assert (tmp_path / "optuna.db").read_text().startswith("garbage")
-
-
-def test_a_database_of_another_optuna_is_named(tmp_path: Path) -> None:
-    opened(tmp_path)
-    with sqlite3.connect(tmp_path / "optuna.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'v1.3.0.a'")
-    connection.close()
-    with pytest.raises(InputError, match=r"optuna\.db") as caught:
-        opened(tmp_path)
-    assert_one_sentence(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "nonsense",
-        "nonsense://host/db",
-        "redis://localhost",
-        "postgresql://user:secret@localhost:1/db",
-        "mysql://user:secret@localhost:1/db",
-        "sqlite:////nowhere/at/all/optuna.db",
-    ],
-)
-def test_a_storage_that_cannot_be_used_is_named(tmp_path: Path, url: str) -> None:
-    with pytest.raises(InputError, match="Cannot use the Optuna storage") as caught:
-        opened(tmp_path, storage=url)
-    assert_one_sentence(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "mlruns").write_text("")
-    with pytest.raises(InputError, match="mlruns") as caught:
-        opened(tmp_path / "mlruns")
-    assert_one_sentence(caught.value)
-
-
-def assert_one_sentence(error: InputError) -> None:
-    text = str(error)
-    assert "\n" not in text
-    assert text.endswith(".")
-    assert "\n" not in text
-    assert ". " not in text.replace("optuna.", "")
 
 
 # studies

@@ -1,43 +1,28 @@
-"""What the user sees: lines that say what happened, in the width of a terminal."""
+"""What the user sees of a running search: a line a trial, and the live panel in 80 columns."""
 
 import io
 import math
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from pipelines.splits import SearchData
-from pipelines.tasks import TASKS
 from search.coordinator import Coordinator
 from search.finalists.training import FinalistTraining
-from search.finalists.verdict import Retraining, store
-from search.progress import best_line, finalists_status, seconds_left, status
+from search.progress import finalists_status
 from search.settings import Settings
-from search.study import Record, tell, write
-from search.texts import sparkline
-from search.view import SearchView, already_complete, beginning, ended_line, ending
+from search.study import Record
+from search.view import SearchView, ended_line
 from search.worker_time import WorkerTime
-from spaces.config import Config, Training
+from spaces.config import Config
 from spaces.presets import PRESETS
-from tests.fakes import (
-    SPACE,
-    TASK,
-    FakeClock,
-    FakeEngine,
-    FakeLog,
-    SilentView,
-    an_active,
-    flat,
-    new_study,
-    rising,
-)
+from tests.fake_engine import FakeClock, FakeEngine, flat
+from tests.fakes import SPACE, TASK, FakeLog, an_active, new_study
+from tests.search.conftest import Searched
 
 METRIC = TASK.goal.metric
 WIDEST = Config.model_validate(
@@ -74,57 +59,6 @@ def shown(what: RenderableType) -> list[str]:
 def a_record(**changes: Any) -> Record:
     config = changes.pop("config", PRESETS["mnist_conv_net"].config)
     return Record(config.model_dump(mode="json", exclude_none=True), seed=1, **changes)
-
-
-@pytest.fixture
-def searched(tmp_path: Path) -> Callable[..., Coordinator]:
-    """A coordinator that has run."""
-
-    def run(
-        curve: Callable[[int], Any] = rising, stop_at: int | None = None, **settings: Any
-    ) -> Coordinator:
-        clock = FakeClock()
-        engine = FakeEngine(
-            curve, n_workers=2, clock=clock, seconds_per_job=10, rows_per_segment=1
-        )
-        coordinator = Coordinator(
-            TASK,
-            SPACE,
-            new_study(),
-            engine,
-            Settings(runs_dir=tmp_path, **{"trials": 4, **settings}),
-            training=TASK.training,
-            data_digest="abc",
-            log=FakeLog(),
-            view=SilentView(stop_at),
-            clock=clock,
-        )
-        coordinator.run()
-        return coordinator
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("values", "bars"),
-    [
-        ([], ""),
-        ([0.5], "▁"),
-        ([0.5, 0.5, 0.5], "▁▁▁"),
-        ([0, 1], "▁█"),
-        ([0, 0.5, 1], "▁▅█"),
-        ([-1, -2, -3], "█▅▁"),
-        (range(8), "▁▂▃▄▅▆▇█"),
-        ([1e-12, 2e-12], "▁█"),
-    ],
-)
-def test_sparkline(values: list[float], bars: str) -> None:
-    assert sparkline(values) == bars
-
-
-def test_a_score_that_is_no_number_does_not_break_the_sparkline() -> None:
-    assert sparkline([0.0, 1.0, math.nan]).startswith("▁█")
-    assert len(sparkline([math.nan])) <= 1
 
 
 @pytest.mark.parametrize(
@@ -165,7 +99,7 @@ def test_without_a_terminal_a_trial_is_one_line_and_nothing_moves() -> None:
     view = SearchView(console, METRIC)
     with view.live():
         view.ended(0, a_record(config=WIDEST, state="failed", cause="crashed", note="long " * 30))
-        view.update(None)  # type: ignore[arg-type]
+        view.update(None)  # type: ignore[arg-type] # not looked at
     assert len(console.lines()) == 1
 
 
@@ -198,7 +132,7 @@ def test_the_live_panel_bears_trials_that_diverge(tmp_path: Path) -> None:
     assert coordinator.book.counts["failed"] == 2
 
 
-def test_the_widest_values_fit_in_80_columns(searched: Callable[..., Coordinator]) -> None:
+def test_the_widest_values_fit_in_80_columns(searched: Searched) -> None:
     coordinator = searched()
     rows = [{METRIC: n / 100} for n in range(100)]
     record = a_record(config=WIDEST, epoch=299.0, best={METRIC: -1.23456}, rows=rows)
@@ -209,9 +143,7 @@ def test_the_widest_values_fit_in_80_columns(searched: Callable[..., Coordinator
     assert any("t1234" in line and "299/300" in line and "-1.2346" in line for line in lines)
 
 
-def test_the_panel_keeps_its_size_whatever_is_in_work(
-    searched: Callable[..., Coordinator],
-) -> None:
+def test_the_panel_keeps_its_size_whatever_is_in_work(searched: Searched) -> None:
     coordinator, view = searched(), SearchView(Seen(), METRIC)
     sizes = [len(shown(view._panel(coordinator)))]
     records = [a_record(rows=[], epoch=0.0), a_record(config=WIDEST, epoch=299.0)]
@@ -228,7 +160,7 @@ def test_the_panel_keeps_its_size_whatever_is_in_work(
     assert len(edges) == 1
 
 
-def test_the_panel_shows_what_is_being_stored(searched: Callable[..., Coordinator]) -> None:
+def test_the_panel_shows_what_is_being_stored(searched: Searched) -> None:
     coordinator = searched(stop_at=3)
     panel = "\n".join(shown(SearchView(Seen(), METRIC)._panel(coordinator)))
     assert all(word in panel for word in ("trial", "config", "epoch", "accuracy", "so far"))
@@ -236,156 +168,6 @@ def test_the_panel_shows_what_is_being_stored(searched: Callable[..., Coordinato
     for active in coordinator.active.values():
         active.record = a_record(state="pruned")
     assert "saving" in "\n".join(shown(SearchView(Seen(), METRIC)._panel(coordinator)))
-
-
-def test_the_status_counts_and_names_the_best(searched: Callable[..., Coordinator]) -> None:
-    coordinator = searched(flat({0: 0.9, 1: 0.1, 2: math.nan, 3: 0.95}), trials=4)
-    counts, time, best = status(coordinator)
-    assert counts.plain == "4 of 4 trials (2 completed, 1 pruned, 1 failed)"
-    assert time.plain.endswith(", 0/2 busy")
-    assert best.plain.startswith(f"best {METRIC} 0.9500 by t003 ")
-
-
-def test_before_a_trial_has_completed_there_is_no_best(
-    searched: Callable[..., Coordinator],
-) -> None:
-    assert best_line(searched(stop_at=1).book.best, METRIC).plain == "no trial has completed yet"
-
-
-@pytest.mark.parametrize(
-    ("elapsed", "ended", "finished", "budget", "expected"),
-    [
-        (100, 0, 0, None, None),
-        (100, 4, 4, None, 150),
-        (100, 4, 8, None, 50),
-        (100, 4, 10, None, 0),
-        (100, 0, 0, 300, 200),
-        (100, 4, 4, 300, 150),
-        (100, 4, 4, 110, 10),
-        (100, 4, 4, 90, 0),
-    ],
-)
-def test_seconds_left(
-    elapsed: float, ended: int, finished: int, budget: float | None, expected: float | None
-) -> None:
-    coordinator: Any = SimpleNamespace(
-        elapsed=elapsed,
-        seconds_left=None if budget is None else budget - elapsed,
-        settings=SimpleNamespace(trials=10),
-        book=SimpleNamespace(n_ended_here=ended, n_finished=finished),
-    )
-    assert seconds_left(coordinator) == expected
-
-
-def data() -> SearchData:
-    split: Any = SimpleNamespace(labels=np.zeros(1200, np.int64))
-    return SimpleNamespace(train=split, validation=split)  # type: ignore[return-value]
-
-
-def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
-    study = new_study()
-    for origin in ("mnist t004", "start_plain", "fashion_dense_128", "fashion_cnn_he"):
-        study.enqueue_trial({}, user_attrs={"preset": origin})
-    plain = Settings(**{"workers": 2, **settings})
-    found = TASKS[task]
-    lines = beginning(found, data(), study, plain, Training(epochs=epochs), fresh=fresh)
-    return "\n".join(str(line) for line in lines)
-
-
-def test_the_beginning_says_what_is_about_to_happen() -> None:
-    text = begun("fashion", 15, fresh=True, budget_seconds=1800.0, trials=40, warm_start="mnist")
-    assert "Fashion-MNIST: 1,200 rows to train on" in text
-    assert "up to 40 trials of at most 15 epochs, judged at 2, 4, 8;" in text
-    assert "2 workers, float32, 30:00 at most" in text
-    assert "It begins with 1 config of mnist, 1 starting point, 2 presets." in text
-
-
-def test_the_beginning_says_that_it_goes_on() -> None:
-    text = begun("digits", 9, fresh=False)
-    assert "It goes on: 0 trials finished, 0 taken up again." in text
-
-
-@pytest.mark.parametrize(
-    ("task", "settings", "said"),
-    [
-        (
-            "fashion",
-            {},
-            "The best 5 configs and the best preset are then trained again on 3 fresh seeds.",
-        ),
-        (
-            "churn",
-            {"finalists": 1, "budget_seconds": 60.0},
-            (
-                "The best 1 config and the best preset are then trained again on 10 folds;"
-                " 25% of the time or more is kept for that."
-            ),
-        ),
-    ],
-)
-def test_the_beginning_says_who_is_trained_again(
-    task: str, settings: dict[str, Any], said: str
-) -> None:
-    assert said in begun(task, 9, fresh=True, **settings)
-    assert "trained again" not in begun(task, 9, fresh=True, finalists=0)
-
-
-def test_a_search_of_one_epoch_is_judged_nowhere() -> None:
-    assert "judged at ;" not in begun("digits", 1, fresh=True)
-
-
-@pytest.mark.parametrize(("task", "settings"), [("digits", {}), ("fashion", {"presets": False})])
-def test_without_presets_none_is_promised(task: str, settings: dict[str, Any]) -> None:
-    text = begun(task, 9, fresh=True, finalists=1, **settings)
-    assert "The best 1 config is then trained again on" in text
-
-
-def test_rungs_beyond_a_hundred_epochs_are_readable() -> None:
-    assert "e+" not in begun("xor", 300, fresh=True)
-
-
-def test_the_ending_says_what_came_of_it(searched: Callable[..., Coordinator]) -> None:
-    coordinator = searched()
-    text = "\n".join(str(line) for line in ending(coordinator, 3.0))
-    assert text.startswith("Done after ")
-    assert "4 of 4 trials" in text
-    assert f"best {METRIC}" in text
-    assert "hpsearch export fake" in text
-    assert "unfinished" not in text
-
-
-def test_the_ending_of_a_stopped_search_says_how_to_go_on(
-    searched: Callable[..., Coordinator],
-) -> None:
-    lines = [str(line) for line in ending(searched(stop_at=3), 0.0)]
-    assert lines[0].startswith("Stopped after ")
-    assert "2 trials unfinished: the same command goes on with what is left." in lines
-    assert not any("export" in line for line in lines)
-
-
-def test_the_ending_has_the_verdict_and_counts_what_is_left(
-    searched: Callable[..., Coordinator],
-) -> None:
-    lines = ending(searched(), 0.0, finalists=["t001 is the best."], n_retrainings_left=1)
-    assert lines[3:5] == [
-        "t001 is the best.",
-        "1 retraining unfinished: the same command goes on with what is left.",
-    ]
-    lines = ending(searched(stop_at=3), 0.0, n_retrainings_left=4)
-    assert any(str(line).startswith("2 trials and 4 retrainings unfinished:") for line in lines)
-
-
-def test_a_finished_study_shows_its_verdict() -> None:
-    study = new_study()
-    trial = study.ask()
-    best = {"epoch": 3.0, METRIC: 0.9}
-    record = a_record(state="completed", best=best)
-    write(study, trial, record)
-    tell(study, trial, record)
-    assert already_complete(study).splitlines()[0].startswith("1 trial finished already;")
-    assert len(already_complete(study).splitlines()) == 2
-    store(study, Retraining(0, 0, 7, best, 3.0, 1.0))
-    assert "t000 is the only finalist" in already_complete(study)
 
 
 def finalists(view: SearchView, study: optuna.Study, engine: FakeEngine) -> FinalistTraining:
@@ -405,7 +187,7 @@ def finalists(view: SearchView, study: optuna.Study, engine: FakeEngine) -> Fina
     )
 
 
-def test_finalists_are_shown_live_and_a_line_each(searched: Callable[..., Coordinator]) -> None:
+def test_finalists_are_shown_live_and_a_line_each(searched: Searched) -> None:
     study = searched().book._study
     console = Seen(terminal=True)
     view = SearchView(console, METRIC)
@@ -421,9 +203,7 @@ def test_finalists_are_shown_live_and_a_line_each(searched: Callable[..., Coordi
     assert done == f"finalists: {training.n_trained} retrainings done, 0 left, 0:00, 0/2 busy"
 
 
-def test_finalists_that_crash_or_are_dropped_are_a_line(
-    searched: Callable[..., Coordinator],
-) -> None:
+def test_finalists_that_crash_or_are_dropped_are_a_line(searched: Searched) -> None:
     study = searched().book._study
     console = Seen()
     view = SearchView(console, METRIC)
@@ -433,12 +213,6 @@ def test_finalists_that_crash_or_are_dropped_are_a_line(
     lines = console.lines()
     assert any("crashed: the worker process died; the same command tries" in x for x in lines)
     assert "finalist t003 is out of the running: it is trained no further." in lines
-
-
-def test_the_share_of_training_is_of_all_workers(searched: Callable[..., Coordinator]) -> None:
-    coordinator = searched()
-    coordinator.spent.training = coordinator.elapsed
-    assert "50.0% of the workers' time was training; " in str(ending(coordinator, 3.0)[1])
 
 
 def test_square_brackets_are_shown_as_they_are() -> None:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.tasks import TASKS
 from search import results, warm_start
@@ -16,13 +16,15 @@ from search import study as studies
 from search.coordinator import Coordinator
 from search.sampler import ask
 from search.settings import Settings
+from search.study import Record
 from spaces.config import Training
 from spaces.domains import Choice, Float, Int
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from spaces.space import Space
 from spaces.spaces import SPACES
-from tests.fakes import SPACE, TASK, FakeClock, FakeEngine, FakeLog, SilentView
+from tests.fake_engine import FakeClock, FakeEngine
+from tests.fakes import SPACE, TASK, FakeLog, SilentView
 
 GROWN = SPACE.replace(
     layers=Int(0, 3),
@@ -75,8 +77,14 @@ def content(study: optuna.Study) -> list[object]:
     ]
 
 
-def attributes(trial: optuna.trial.FrozenTrial) -> str:
+def attributes(trial: FrozenTrial) -> str:
     return str([sorted(trial.user_attrs.items()), sorted(trial.system_attrs.items())])
+
+
+def record_of(trial: FrozenTrial) -> Record:
+    record = studies.read(trial)
+    assert record is not None
+    return record
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def old(tmp_path: Path) -> optuna.Study:
     broken = float("nan")
     heights = [0.5, 0.9, 0.6, 0.95, broken, 0.7, 0.4, 0.8, 0.3, 0.85, 0.65, 0.75]
     searched(study, tmp_path, 12, curve=lambda number: [heights[number]] * 99)
-    states = {studies.read(trial).state for trial in study.trials}  # type: ignore[union-attr]
+    states = {record_of(trial).state for trial in study.trials}
     assert states == {"completed", "pruned", "failed"}
     return study
 
@@ -104,7 +112,7 @@ def test_a_grown_space_takes_all_trials_over(tmp_path: Path, old: optuna.Study) 
         assert ours.constraints == theirs.constraints
         assert str(studies.read(ours)) == str(studies.read(theirs))
         assert set(ours.params) == set(GROWN.domains)
-        config = studies.read(ours).parsed_config()  # type: ignore[union-attr]
+        config = record_of(ours).parsed_config()
         assert GROWN.sample(optuna.trial.FixedTrial(ours.params), TRAINING) == config
 
 
@@ -187,7 +195,7 @@ def test_what_does_not_fit_stays_behind_and_is_said(
 ) -> None:
     space = GROWN.replace(**narrowed)
     study = opened(tmp_path, space)
-    fitting = [t for t in old.trials if space.contains(studies.read(t).parsed_config())]  # type: ignore[union-attr]
+    fitting = [t for t in old.trials if space.contains(record_of(t).parsed_config())]
     if not fitting:
         with pytest.raises(InputError, match=f"12 {reason}. Leave --from out"):
             taken_over(study, old, space)

@@ -1,6 +1,7 @@
 """Configs as files: what is written is read again, and what is wrong is said in one sentence."""
 
 import json
+from typing import get_args
 
 import pytest
 
@@ -200,4 +201,4 @@ def test_title(name: str, title: str) -> None:
 
 def test_every_optimizer_has_defaults() -> None:
     literal = Optimization.model_fields["optimizer"].annotation
-    assert set(literal.__args__) == set(OPTIMIZER_DEFAULTS)  # type: ignore[union-attr]
+    assert set(get_args(literal)) == set(OPTIMIZER_DEFAULTS)

@@ -1,6 +1,7 @@
 """Domains: one catalogue, and the same questions to each of its members."""
 
 import math
+from collections.abc import Callable
 
 import optuna
 import pytest
@@ -217,6 +218,8 @@ def test_stepped_values_read_as_they_are_written() -> None:
         (Choice, "at least one"),
     ],
 )
-def test_a_domain_that_makes_no_sense_is_refused(build: object, problem: str) -> None:
+def test_a_domain_that_makes_no_sense_is_refused(
+    build: Callable[[], Domain], problem: str
+) -> None:
     with pytest.raises(InputError, match=problem):
-        build()  # type: ignore[operator]
+        build()

@@ -1,119 +1,36 @@
 """Evaluations from a study to the ledger and MLflow, with real small refits."""
 
-import contextlib
-import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from rich.console import Console
 
 from pipelines import sealed, sources
-from pipelines import segment as segment_module
 from pipelines.refit import reports, settled
-from pipelines.segment import Segment, train_segment
-from pipelines.tasks import TASKS, Task
+from pipelines.segment import train_segment
+from pipelines.tasks import TASKS
 from pipelines.whole import predict
 from search import study as studies
 from search.evaluation import evaluate as evaluations
-from search.evaluation.evaluate import Evaluation, EvaluationFailedError, evaluate
 from search.evaluation.ledger import latest, openings
 from search.finalists import verdict
 from search.finalists.verdict import Retraining
 from search.run import dataset_info
 from search.settings import Settings
-from search.study import Record
-from search.tracking.tracker import Tracker, TrackingError
-from spaces.config import Config
-from spaces.errors import InputError
+from search.tracking.tracker import Tracker
 from tests.inline import InlineEngine
+from tests.search.evaluation.evaluated import CONFIG, new_study, run, segments
 
-# Keras 3.15 saves its variables in a way that numpy 2.4 does not like.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-ROOT = Path(__file__).parents[3]
-CONFIG = Config.model_validate(
-    {
-        "network": {"layers": [{"units": 8}]},
-        "optimization": {"optimizer": "adam", "learning_rate": 0.02, "batch_size": 16},
-        "training": {"epochs": 20, "patience": 1, "final_decay": 0.5},
-    }
-)
-DIVERGING = Config.model_validate(
-    {
-        "network": {"layers": [{"units": 8}]},
-        "optimization": {"optimizer": "sgd", "learning_rate": 10.0, "batch_size": 1},
-        "regularization": {"l2": 1.0},
-        "training": {"epochs": 20},
-    }
-)
-
-
-@pytest.fixture(autouse=True)
-def _at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    segment_module._held.clear()
-    yield
-    segment_module._held.clear()
-
-
-def installed(monkeypatch: pytest.MonkeyPatch, engine: InlineEngine) -> InlineEngine:
-    monkeypatch.setattr(evaluations, "local_engine", lambda _: contextlib.nullcontext(engine))
-    return engine
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> InlineEngine:
-    """The workers of all evaluations of a test: its own process."""
-    return installed(monkeypatch, InlineEngine())
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(runs_dir=tmp_path / "mlruns", workers=2, seed=3)
-
-
-def new_study(task: str = "iris", name: str = "", config: Config = CONFIG) -> optuna.Study:
-    """A study of two completed trials, of which the second is the best with `config`."""
-    goal = TASKS[task].goal
-    study = optuna.create_study(study_name=name or f"{task}-1", direction=goal.direction)
-    digest = TASKS[task].load(None).digest
-    for key, value in (("task", task), ("metric", goal.metric), ("data_digest", digest)):
-        study.set_user_attr(key, value)
-    for score, each in ((0.8, CONFIG), (0.9, config)):
-        trial = study.ask()
-        record = Record(
-            each.model_dump(mode="json"),
-            seed=trial.number,
-            state="completed",
-            best={"epoch": 7.0, goal.metric: score},
-        )
-        studies.write(study, trial, record)
-    return study
-
-
-def run(
-    settings: Settings, study: optuna.Study, draws: int = 2, task: Task | None = None
-) -> tuple[Evaluation, str]:
-    """The evaluation, and what it printed on 80 columns."""
-    console = Console(width=80, file=io.StringIO(), record=True)
-    found = evaluate(
-        task or TASKS[study.user_attrs["task"]],
-        settings,
-        study,
-        draws=draws,
-        console=console,
-        command="hpsearch evaluate iris",
-    )
-    return found, console.export_text()
+pytestmark = [
+    pytest.mark.usefixtures("at_home"),
+    # Keras 3.15 saves its variables in a way that numpy 2.4 does not like.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 def runs(settings: Settings, task: str = "iris") -> tuple[MlflowClient, list[Run]]:
@@ -121,10 +38,6 @@ def runs(settings: Settings, task: str = "iris") -> tuple[MlflowClient, list[Run
     experiment = client.get_experiment_by_name(task)
     assert experiment is not None
     return client, list(client.search_runs([experiment.experiment_id]))
-
-
-def segments(engine: InlineEngine) -> list[Segment]:
-    return [given[0] for work, given in engine.sent if work is train_segment]
 
 
 def test_the_winner_is_refitted_on_all_searched_rows_and_scored_once(
@@ -218,43 +131,6 @@ def test_nothing_is_trained_once_the_test_set_is_open(
     assert all(len(rows) == 30 for rows in with_test_rows)
 
 
-def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine, study = installed(monkeypatch, InlineEngine(1)), new_study()
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluations, "ended_line", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run(settings, study)
-    (first,) = {s.seed for s in segments(engine)}
-    engine.sent.clear()
-    found, printed = run(settings, study)
-    assert {s.seed for s in segments(engine)} == set(found.opening.seeds) - {first}
-    assert f"seed {first}: trained before" in printed
-    assert found.opening.number == 1
-    assert not list((settings.runs_dir / "refits").iterdir())
-
-
-def test_a_crash_after_the_opening_leaves_it_counted(
-    engine: InlineEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = new_study()
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluations, "scored", crash)
-        with pytest.raises(KeyboardInterrupt):
-            run(settings, study, 1)
-    assert latest(settings.runs_dir, "iris", "iris-1") is None
-    assert run(settings, study, 1)[0].opening.number == 2
-
-
 def test_mlflow_shows_scores_and_files_under_the_study(
     engine: InlineEngine, settings: Settings
 ) -> None:
@@ -288,56 +164,6 @@ def test_mlflow_shows_scores_and_files_under_the_study(
     assert json.loads(Path(path).read_text())["number"] == 1
 
 
-def test_without_mlflow_the_ledger_stands(
-    engine: InlineEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise TrackingError("MLflow: no answer.")
-
-    monkeypatch.setattr(Tracker, "open_single", fail)
-    found, printed = run(settings, new_study(), 1)
-    assert "MLflow: no answer. The ledger has the scores all the same." in printed
-    assert latest(settings.runs_dir, "iris", "iris-1") == found.opening
-
-
-def test_a_seed_that_fails_is_said_and_the_others_are_scored(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed(monkeypatch, InlineEngine(1, faults={0: "memory"}))
-    found, printed = run(settings, new_study(), 3)
-    opening = found.opening
-    assert opening.failed == {opening.seeds[0]: "out of memory"}
-    assert len(opening.scores["accuracy"].values) == 2
-    assert f"seed {opening.seeds[0]}: out of memory; not scored." in printed
-    assert "Not scored: 1 of 3 seeds." in printed
-
-
-def test_if_all_seeds_diverge_the_test_set_stays_closed(
-    engine: InlineEngine, settings: Settings
-) -> None:
-    with pytest.raises(
-        EvaluationFailedError, match=r"None of 2 refits .* stays closed.* diverged"
-    ):
-        run(settings, new_study(config=DIVERGING))
-    assert openings(settings.runs_dir, "iris", "iris-1") == []
-    assert not (settings.runs_dir / "mlflow.db").exists()
-
-
-def test_a_lost_worker_predicts_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = installed(monkeypatch, InlineEngine(1, faults={2: "lost"}))
-    run(settings, new_study(), 1)
-    assert [work for work, _ in engine.sent[2:4]] == [predict, predict]
-
-
-def test_a_worker_lost_twice_ends_it_with_a_sentence(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed(monkeypatch, InlineEngine(1, faults={2: "lost", 3: "lost"}))
-    with pytest.raises(EvaluationFailedError, match=r"lost twice .* fewer --workers"):
-        run(settings, new_study(), 1)
-    assert len(openings(settings.runs_dir, "iris", "iris-1")) == 1
-
-
 def test_churn_has_a_threshold_from_validation_rows_and_its_own_scores(
     engine: InlineEngine, settings: Settings
 ) -> None:
@@ -364,50 +190,6 @@ def test_churn_has_a_threshold_from_validation_rows_and_its_own_scores(
 def test_the_whole_of_it_runs_on_real_workers(settings: Settings) -> None:
     found, _ = run(replace(settings, workers=2), new_study(), 2)
     assert found.opening.scores["accuracy"].mean > 0.5
-
-
-def test_a_study_without_a_completed_trial_cannot_be_evaluated(
-    engine: InlineEngine, settings: Settings
-) -> None:
-    study = new_study()
-    empty = optuna.create_study(study_name="iris-2", direction="maximize")
-    for key, value in study.user_attrs.items():
-        empty.set_user_attr(key, value)
-    with pytest.raises(InputError, match="No trial of iris-2 has completed yet"):
-        run(settings, empty)
-    assert engine.sent == []
-
-
-def test_other_data_than_the_study_s_are_refused(engine: InlineEngine, settings: Settings) -> None:
-    study = new_study()
-    study.set_user_attr("data_digest", "another")
-    with pytest.raises(InputError, match="the study was made with another: point --data-dir"):
-        run(settings, study)
-    assert engine.sent == []
-
-
-def test_a_task_without_test_rows_cannot_be_evaluated(
-    engine: InlineEngine, settings: Settings
-) -> None:
-    with pytest.raises(InputError, match="there is no test set to open"):
-        run(settings, new_study("xor"))
-    assert not settings.runs_dir.exists()
-
-
-def test_missing_test_files_are_said_before_anything_is_trained(
-    engine: InlineEngine, settings: Settings, tmp_path: Path
-) -> None:
-    (tmp_path / "mnist").mkdir()
-    study = new_study()
-    with pytest.raises(InputError, match="mnist lacks t10k-images-idx3-ubyte"):
-        run(replace(settings, data_dir=tmp_path), study, task=TASKS["mnist"])
-    assert engine.sent == []
-    assert not settings.runs_dir.exists()
-
-
-def test_no_seed_at_all_is_an_error(engine: InlineEngine, settings: Settings) -> None:
-    with pytest.raises(InputError, match="--seeds must be at least 1, got 0"):
-        run(settings, new_study(), 0)
 
 
 def test_seeds_are_fresh_and_follow_from_the_settings(

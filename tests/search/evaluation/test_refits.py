@@ -17,8 +17,8 @@ from search.evaluation.refit_store import RefitStore
 from search.evaluation.refits import Refit, Refitting
 from spaces.config import Config
 from spaces.errors import InputError
-from tests.fakes import FakeClock
-from tests.inline import InlineEngine
+from tests.fake_engine import FakeClock
+from tests.inline import Fault, InlineEngine
 
 if TYPE_CHECKING:
     from pipelines.session import TrainingSession
@@ -140,9 +140,9 @@ def test_a_lost_worker_costs_one_part(store: RefitStore) -> None:
     [({0: "lost", 2: "lost"}, "the worker process died"), ({0: "memory"}, "out of memory")],
 )
 def test_what_goes_wrong_again_has_its_cause(
-    store: RefitStore, faults: dict[int, str], cause: str
+    store: RefitStore, faults: dict[int, Fault], cause: str
 ) -> None:
-    engine = InlineEngine(1, faults=faults)  # type: ignore[arg-type]
+    engine = InlineEngine(1, faults=faults)
     refit = refitted(engine, store, segment())[0]
     assert (refit.cause, refit.network) == (cause, b"")
 

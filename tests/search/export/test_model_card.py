@@ -12,7 +12,7 @@ from search.finalists.verdict import verdict
 from search.study import Record
 from spaces.presets import PRESETS
 from tests.fakes import new_study
-from tests.search.export.test_folder import add, retrain
+from tests.search.export.winners import add, retrain
 
 RECORD = Record(
     PRESETS["mnist_conv_net"].config.model_dump(mode="json"),

@@ -16,7 +16,8 @@ from search.settings import Settings
 from search.study import Record
 from search.worker_time import WorkerTime
 from spaces.config import Config
-from tests.fakes import TASK, FakeClock, FakeEngine, FakeJob, Fault, new_study
+from tests.fake_engine import FakeClock, FakeEngine, FakeJob, Fault
+from tests.fakes import TASK, new_study
 
 METRIC = TASK.goal.metric
 Key = tuple[int, int]

@@ -11,7 +11,8 @@ from search.coordinator import Coordinator
 from search.finalists.verdict import Retraining, store
 from search.settings import Settings
 from spaces.space import Space
-from tests.fakes import TASK, Curve, FakeEngine, FakeLog, Fault, SilentView, new_study, rising
+from tests.fake_engine import Curve, FakeEngine, Fault, rising
+from tests.fakes import TASK, FakeLog, SilentView, new_study
 from tests.search.report.known import SPACE as KNOWN_SPACE
 
 KNOWN = replace(TASK, space=KNOWN_SPACE)

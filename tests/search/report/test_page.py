@@ -25,7 +25,8 @@ from spaces.domains import Choice, Float
 from spaces.presets import PRESETS
 from spaces.space import Space
 from spaces.spaces import SPACES
-from tests.fakes import SPACE, TASK, flat, new_study
+from tests.fake_engine import flat
+from tests.fakes import SPACE, TASK, new_study
 from tests.search.report.known import SPACE as KNOWN_SPACE
 from tests.search.report.known import add, study_of
 from tests.search.report.searches import FAILED, KNOWN, retrain, searched
@@ -258,7 +259,7 @@ class Files(RunReader):
         return False
 
 
-MISTAKES = {
+MISTAKES: dict[str, Any] = {
     "n_validation": 100,
     "n_wrong": 7,
     "worst": [{"row": 3, "true": "no", "predicted": "yes", "confidence": 0.97}],
@@ -267,10 +268,10 @@ MISTAKES = {
     "calibration": [{"confidence": 0.9, "accuracy": 0.93, "n": 100}],
     "slices": {},
 }
-OF_IMAGES = {**MISTAKES, "worst": [{**MISTAKES["worst"][0], "picture": PNG}]}  # type: ignore[index]
+OF_IMAGES = {**MISTAKES, "worst": [{**MISTAKES["worst"][0], "picture": PNG}]}
 OF_TABLES = {
     **MISTAKES,
-    "worst": [{**MISTAKES["worst"][0], "values": {"Country": "<Spain>", "Age": 41}}],  # type: ignore[index]
+    "worst": [{**MISTAKES["worst"][0], "values": {"Country": "<Spain>", "Age": 41}}],
     "slices": {
         "Age (years)": [
             {"value": "under 30", "n": 50, "error": 0.1},

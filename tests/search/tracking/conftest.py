@@ -6,6 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from search.tracking.tracker import Tracker
+from tests.search.tracking.logged import open_study
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,12 @@ def tracker(runs_dir: Path) -> Tracker:
 def client(tracker: Tracker, runs_dir: Path) -> MlflowClient:
     """Reads back, with MLflow's own client, what the tracker wrote."""
     return MlflowClient(f"sqlite:///{runs_dir / 'mlflow.db'}")
+
+
+@pytest.fixture
+def study_id(tracker: Tracker, request: pytest.FixtureRequest) -> str:
+    """A study of the test's own."""
+    return open_study(tracker, request.node.name)
 
 
 @pytest.fixture(autouse=True)

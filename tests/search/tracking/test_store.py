@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,10 +11,12 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from mlflow import MlflowClient
 
 from search.tracking.store import locate, ui_command
 from search.tracking.tracker import Tracker
 from spaces.errors import InputError
+from tests.search.tracking.logged import open_trial, rows, steps
 
 
 def free_port() -> int:
@@ -165,3 +168,33 @@ def test_runs_are_seen_at_the_server_or_where_the_ui_is_by_default(
     tmp_path: Path, uri: str | None, address: str
 ) -> None:
     assert locate(tmp_path, uri).ui_address == address
+
+
+def test_the_database_keeps_its_write_ahead_log(tracker: Tracker, runs_dir: Path) -> None:
+    Tracker.open(runs_dir, None)
+    with contextlib.closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_reader_does_not_hold_up_the_search(
+    tracker: Tracker, client: MlflowClient, study_id: str, runs_dir: Path
+) -> None:
+    run_id = open_trial(tracker, study_id)
+    with contextlib.closing(sqlite3.connect(runs_dir / "mlflow.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+        tracker.log_epochs(run_id, rows(1, 1))
+
+    assert steps(client, run_id) == [1]
+
+
+def test_the_first_use_prints_nothing_and_tells_no_one(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from search.tracking.tracker import Tracker;"
+        "Tracker.open(Path(sys.argv[1]), None);"
+        "from mlflow.telemetry import get_telemetry_client; assert get_telemetry_client() is None"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

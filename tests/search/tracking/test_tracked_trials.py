@@ -1,86 +1,28 @@
-"""MLflow's view of studies and trials, on a SQLite store of its own."""
+"""Trials in MLflow, from their opening to their end, with what is sent and read back."""
 
-import contextlib
-import json
 import math
-import re
-import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
 
 from search.study import State
-from search.tracking.tracker import STATUS, DatasetInfo, Stage, Tracker, TrackingError
-from search.tracking.views import PREFIX, TRIALS
+from search.tracking.tracker import STATUS, Tracker, TrackingError
 from spaces.errors import InputError
+from tests.search.tracking.logged import (
+    DATASET,
+    PARAMETERS,
+    close,
+    open_study,
+    open_trial,
+    rows,
+    steps,
+)
 
-DATASET = DatasetInfo("digits", "0123456789abcdef" * 3, 1200, 300, (8, 8), 10)
-PARAMETERS: dict[str, str | int | float | bool] = {
-    "learning_rate": 0.001,
-    "filters_1": 32,
-    "nesterov": True,
-    "family": "cnn",
-}
 ARTIFACTS = {"config.yaml": b"a: 1\n", "plots/curves.png": bytes(range(256)), "empty.txt": b""}
-
-
-@pytest.fixture
-def study_id(tracker: Tracker, request: pytest.FixtureRequest) -> str:
-    """A study of the test's own."""
-    return open_study(tracker, request.node.name)
-
-
-def open_study(tracker: Tracker, name: str, **changes: Any) -> str:
-    given: dict[str, Any] = {
-        "parameters": {"trials": 30, "workers": 2},
-        "tags": {"git_commit": "abc"},
-        "dataset": DATASET,
-        "goal_metric": "val_accuracy",
-        "command": "hpsearch search digits",
-        "seed": 7,
-    }
-    given |= changes
-    return tracker.open_study(given.pop("task", "digits"), name, **given)
-
-
-def open_trial(
-    tracker: Tracker,
-    parent: str,
-    number: int = 0,
-    run_id: str | None = None,
-    stage: Stage = "trial",
-) -> str:
-    return tracker.open_trial(
-        parent,
-        name=f"t{number:03d} cnn",
-        number=number,
-        parameters=PARAMETERS,
-        tags={"seed": "7"},
-        dataset=DATASET,
-        run_id=run_id,
-        stage=stage,
-    )
-
-
-def close(tracker: Tracker, run_id: str, state: State, **changes: Any) -> None:
-    given: dict[str, Any] = {"metrics": {}, "tags": {}, "artifacts": {}}
-    tracker.close_trial(run_id, state=state, **(given | changes))
-
-
-def rows(first: int, last: int) -> list[dict[str, float]]:
-    return [
-        {"epoch": float(epoch), "train_loss": 1 / epoch, "val_accuracy": epoch / 10}
-        for epoch in range(first, last + 1)
-    ]
-
-
-def steps(client: MlflowClient, run_id: str, metric: str = "train_loss") -> list[int]:
-    return sorted(point.step for point in client.get_metric_history(run_id, metric))
 
 
 def test_a_trial_is_a_running_child_of_its_study(
@@ -105,57 +47,6 @@ def test_a_trial_is_a_running_child_of_its_study(
         "seed": "7",
     }
     assert expected.items() <= run.data.tags.items()
-
-
-def test_a_study_describes_itself(tracker: Tracker, client: MlflowClient, study_id: str) -> None:
-    run = client.get_run(study_id)
-    note = run.data.tags["mlflow.note.content"]
-    experiment = client.get_experiment(run.info.experiment_id)
-
-    assert experiment.name == "digits"
-    assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "best_val_accuracy"
-    for part in ("hpsearch search digits", "`val_accuracy`", "1,200", "seed: 7"):
-        assert part in note
-    assert run.data.tags["git_commit"] == "abc"
-    assert "mlflow.parentRunId" not in run.data.tags
-
-
-def test_an_experiment_says_what_it_is_and_how_to_read_it(
-    tracker: Tracker, client: MlflowClient, study_id: str
-) -> None:
-    experiment = client.get_experiment(client.get_run(study_id).info.experiment_id)
-    tags = experiment.tags
-    assert tags["mlflow.experimentKind"] == "custom_model_development"
-    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "True"
-    note = tags["mlflow.note.content"]
-    start = f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey="
-    keys = re.findall(re.escape(start) + r"([a-z-]+)", note)
-    assert {PREFIX + key for key in keys} == {name for name in tags if name.startswith(PREFIX)}
-    assert "| `best_val_accuracy` | the goal, higher is better" in note
-
-
-def test_a_goal_that_is_better_low_is_shown_so(tracker: Tracker, client: MlflowClient) -> None:
-    open_study(tracker, "a loss", goal_metric="val_loss", goal_mode="min")
-    experiment = client.get_experiment_by_name("digits")
-    assert experiment is not None
-    tags = experiment.tags
-    assert tags["mlflow.experiment.primaryMetric.name"] == "best_val_loss"
-    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "False"
-    state = json.loads(json.loads(tags[PREFIX + TRIALS])["state"])
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best_val_loss`", True)
-
-
-def test_an_experiment_of_an_older_version_is_furnished_and_a_users_words_stay(
-    runs_dir: Path, tracker: Tracker, client: MlflowClient
-) -> None:
-    location = (runs_dir / "artifacts").as_uri()
-    old = client.create_experiment("iris", location, tags={"mlflow.note.content": "mine"})
-    for name in ("one", "two"):
-        open_study(tracker, name, task="iris")
-    tags = client.get_experiment(old).tags
-    assert tags["mlflow.note.content"] == "mine"
-    assert tags["mlflow.experimentKind"] == "custom_model_development"
-    assert PREFIX + TRIALS in tags
 
 
 def test_a_dataset_shows_as_two_inputs(
@@ -324,53 +215,6 @@ def test_a_trial_whose_run_is_gone_gets_a_new_one(
     assert client.get_run(new).data.tags["mlflow.parentRunId"] == study_id
 
 
-def test_a_resumed_study_goes_on_in_the_same_run(tracker: Tracker, client: MlflowClient) -> None:
-    first = open_study(tracker, "resumed")
-    open_trial(tracker, first)
-    client.set_tag(first, "mlflow.note.content", "written by a user")
-    tracker.close_study(first, "interrupted", {"stop_reason": "asked to"})
-    assert client.get_run(first).info.status == "KILLED"
-
-    parameters = {"trials": 60, "workers": 2, "patience": 3}
-    assert open_study(tracker, "resumed", parameters=parameters) == first
-    run = client.get_run(first)
-    assert run.info.status == "RUNNING"
-    assert run.data.params == {"trials": "30", "workers": "2", "patience": "3"}
-    assert run.data.tags["resumed_with"] == "trials=60"
-    assert run.data.tags["mlflow.note.content"] == "written by a user"
-
-
-def test_another_study_is_another_run_of_the_same_experiment(
-    tracker: Tracker, client: MlflowClient
-) -> None:
-    one, other = open_study(tracker, "one"), open_study(tracker, "other")
-
-    assert one != other
-    assert client.get_run(one).info.experiment_id == client.get_run(other).info.experiment_id
-
-
-def test_a_deleted_experiment_comes_back_with_its_study(
-    tracker: Tracker, client: MlflowClient
-) -> None:
-    parent = open_study(tracker, "deleted with all")
-    client.delete_experiment(client.get_run(parent).info.experiment_id)
-
-    assert open_study(tracker, "deleted with all") == parent
-
-
-def test_study_metrics_have_steps_and_a_study_ends(
-    tracker: Tracker, client: MlflowClient, study_id: str
-) -> None:
-    tracker.log_study(study_id, {"best_so_far": 0.8}, step=1)
-    tracker.log_study(study_id, {"best_so_far": 0.9}, step=2)
-    tracker.close_study(study_id, "completed", {"winner": "t001"})
-    run = client.get_run(study_id)
-
-    assert steps(client, study_id, "best_so_far") == [1, 2]
-    assert run.info.status == "FINISHED"
-    assert {"winner": "t001", "state": "completed"}.items() <= run.data.tags.items()
-
-
 def test_unfinished_trials_are_those_that_no_one_closed(tracker: Tracker, study_id: str) -> None:
     runs = {number: open_trial(tracker, study_id, number) for number in range(4)}
     close(tracker, runs[1], "completed")
@@ -397,28 +241,6 @@ def test_finalists_are_children_of_another_stage(
     assert [run.data.tags["state"] for run in runs] == states
 
 
-def test_what_came_of_a_study_can_be_written_again(
-    tracker: Tracker, client: MlflowClient, study_id: str, tmp_path: Path
-) -> None:
-    for mean, winner in ((0.9, "t001"), (0.8, "t002")):
-        tracker.describe_study(
-            study_id,
-            metrics={"finalist_mean_val_accuracy": mean},
-            tags={"winner": winner},
-            artifacts={"finalists.csv": winner.encode()},
-        )
-    run = client.get_run(study_id)
-    assert run.data.metrics["finalist_mean_val_accuracy"] == 0.8
-    assert run.data.tags["winner"] == "t002"
-    assert tracker.download(study_id, "finalists.csv", tmp_path).read_bytes() == b"t002"
-    assert run.info.status == "RUNNING"
-
-
-def test_the_tags_of_a_run_and_of_none(tracker: Tracker, study_id: str) -> None:
-    assert tracker.tags(study_id)["stage"] == "study"
-    assert tracker.tags("0" * 32) == {}
-
-
 def test_a_single_training_has_no_parent(tracker: Tracker, client: MlflowClient) -> None:
     run_id = tracker.open_single(
         "digits", name="preset", parameters=PARAMETERS, tags={}, dataset=DATASET
@@ -439,47 +261,6 @@ def test_errors_of_mlflow_are_tracking_errors(tracker: Tracker) -> None:
         close(tracker, "0" * 32, "completed")
 
 
-def test_the_database_keeps_its_write_ahead_log(tracker: Tracker, runs_dir: Path) -> None:
-    Tracker.open(runs_dir, None)
-    with contextlib.closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_a_reader_does_not_hold_up_the_search(
-    tracker: Tracker, client: MlflowClient, study_id: str, runs_dir: Path
-) -> None:
-    run_id = open_trial(tracker, study_id)
-    with contextlib.closing(sqlite3.connect(runs_dir / "mlflow.db")) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM runs").fetchone()
-        tracker.log_epochs(run_id, rows(1, 1))
-
-    assert steps(client, run_id) == [1]
-
-
-def test_the_first_use_prints_nothing_and_tells_no_one(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from search.tracking.tracker import Tracker;"
-        "Tracker.open(Path(sys.argv[1]), None);"
-        "from mlflow.telemetry import get_telemetry_client; assert get_telemetry_client() is None"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], check=False, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
 def test_importing_the_tracker_imports_no_mlflow() -> None:
     code = "import sys, search.tracking.tracker; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_folder_that_was_moved_is_an_input_error(
-    tracker: Tracker, study_id: str, runs_dir: Path, tmp_path: Path
-) -> None:
-    with contextlib.closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(runs_dir / "mlflow.db", tmp_path)
-
-    with pytest.raises(InputError, match="move the folder back"):
-        open_study(Tracker.open(tmp_path, None), "moved")

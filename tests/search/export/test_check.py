@@ -1,0 +1,146 @@
+"""The check of an export: what its script should score, and what is said where it does not."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from pipelines.tasks import TASKS
+from search import study as studies
+from search.export import check as script_check
+from search.export import folder as exporting
+from search.export.folder import UnverifiedError
+from tests.search.export.winners import Export, card, retrain, scores
+
+
+def printing(score: float | str) -> Callable[..., str]:
+    return lambda *_: f"print('val_accuracy: {score}')\n"
+
+
+@pytest.fixture
+def confirmed(study: optuna.Study) -> optuna.Study:
+    """Its winner is trial 1, whose own score is 0.98; the standard deviation is about 0.01."""
+    retrain(study, 1, 0.96, 0.97, 0.98)
+    retrain(study, 0, 0.93, 0.92, 0.94)
+    return study
+
+
+def test_the_interval_is_the_prediction_of_one_more_training(study: optuna.Study) -> None:
+    retrain(study, 0, 0.86, 0.87, 0.88)  # of a standard deviation of 0.01
+    record = dict(studies.best_first(study, ("completed",)))[0]
+    quantile = 4.3027  # of Student's t with 2 degrees of freedom
+    # Its own score, on the rows that the script scores on too, where the others are of folds.
+    low, high = script_check.expected(study, TASKS["digits"], 0, record) or (0.0, 0.0)
+    assert (low + high) / 2 == pytest.approx(0.91)
+    assert (high - low) / 2 == pytest.approx(quantile * 0.01 * 2**0.5, rel=1e-3)
+    study.set_user_attr("task", "mnist")
+    low, high = script_check.expected(study, TASKS["mnist"], 0, record) or (0.0, 0.0)
+    assert (low + high) / 2 == pytest.approx(0.87)
+    assert (high - low) / 2 == pytest.approx(quantile * 0.01 * (4 / 3) ** 0.5, rel=1e-3)
+
+
+def test_the_spread_of_a_trial_that_is_no_finalist_is_the_finalists(study: optuna.Study) -> None:
+    retrain(study, 0, 0.86, 0.87, 0.88)
+    records = dict(studies.best_first(study, ("completed",)))
+    ends = [
+        script_check.expected(study, TASKS["digits"], n, records[n]) or (0.0, 0.0) for n in (0, 2)
+    ]
+    assert ends[1][1] - ends[1][0] == pytest.approx(ends[0][1] - ends[0][0])
+    assert sum(ends[1]) / 2 == pytest.approx(0.9)
+
+
+def test_no_score_beyond_one_is_expected(study: optuna.Study) -> None:
+    retrain(study, 1, 0.86, 0.87, 0.97)
+    record = studies.best_first(study, ("completed",))[0][1]
+    _, high = script_check.expected(study, TASKS["digits"], 1, record) or (0.0, 0.0)
+    assert high == 1.0
+
+
+def test_there_is_no_interval_without_a_config_trained_twice(study: optuna.Study) -> None:
+    record = studies.best_first(study, ("completed",))[0][1]
+    assert script_check.expected(study, TASKS["digits"], 1, record) is None
+    retrain(study, 1, 0.96)
+    assert script_check.expected(study, TASKS["digits"], 1, record) is None
+
+
+def test_a_script_that_scores_as_the_search_is_verified(
+    confirmed: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    printed = io.StringIO()
+    files = run(confirmed, verify=True, printed=printed)
+    found = scores(files)
+    assert found["verified"] is True
+    assert found["verification"]["score"] == 0.975
+    low, high = found["verification"]["interval"]
+    assert low < 0.975 < high
+    assert card(files).splitlines()[2].startswith("Verified in a clean process")
+    assert "  val_accuracy: 0.975" in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("score", "problem"),
+    [
+        (0.5, "reached val_accuracy 0.5000, below"),
+        (1.5, "reached val_accuracy 1.5000, above"),
+        ("nan", "ended with val_accuracy nan"),
+    ],
+)
+def test_a_script_that_scores_otherwise_is_marked_unverified(
+    score: float | str,
+    problem: str,
+    confirmed: optuna.Study,
+    run: Export,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(score))
+    with pytest.raises(UnverifiedError, match=f"UNVERIFIED: train.py {problem}"):
+        run(confirmed, verify=True)
+    folder = tmp_path / "exports" / "digits"
+    assert json.loads((folder / "scores.json").read_text())["verified"] is False
+    top = (folder / "MODEL_CARD.md").read_text().splitlines()[2]
+    assert top.startswith("> **UNVERIFIED")
+
+
+@pytest.mark.parametrize(
+    "line", ["raise SystemExit(3)", "import search", "import pipelines.tasks"]
+)
+def test_a_script_that_fails_or_needs_this_project_is_marked_unverified(
+    line: str, study: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", lambda *_: f"{line}\n")
+    with pytest.raises(UnverifiedError, match=r"train\.py ended with status"):
+        run(study, verify=True)
+
+
+def test_without_finalists_a_script_need_only_run(
+    study: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.1))
+    printed = io.StringIO()
+    found = scores(run(study, verify=True, printed=printed))
+    assert found["verified"] is None
+    assert found["verification"]["score"] == 0.1
+    assert "not verified: train.py runs; there are no finalists" in printed.getvalue()
+
+
+def test_the_clean_process_does_not_inherit_what_leads_to_this_project(
+    study: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTHONPATH", "HPSEARCH_DATA_DIR", "MLFLOW_TRACKING_URI", "KERAS_BACKEND"):
+        monkeypatch.setenv(name, "here")
+    lines = [
+        "import os",
+        "print('\\n'.join(f'{name}={value}' for name, value in os.environ.items()))",
+        "print(os.getcwd(), __name__, 'val_accuracy: 0.5', sep='\\n')",
+    ]
+    monkeypatch.setattr(exporting, "training_script", lambda *_: "\n".join(lines))
+    printed = io.StringIO()
+    run(study, verify=True, printed=printed)
+    assert "=here" not in printed.getvalue()
+    assert "__main__" in printed.getvalue()
+    assert "hpsearch-" in printed.getvalue()  # the temporary folder that it runs in
