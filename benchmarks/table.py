@@ -154,13 +154,14 @@ def score_of(row: Row) -> float | None:
 
 
 def _study(task: Task) -> optuna.Study:
-    """A study in memory that knows the rows trained so far."""
+    """A study in memory that knows the rows trained so far, but for what the space has no more."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=task.goal.direction, sampler=ReseededTPE(0))
-    blank = _random(task, 0)
+    known = _random(task, 0).distributions
     for row in read(task.name):
-        params = cast("dict[str, Any]", row["params"])
-        distributions = {name: blank.distributions[name] for name in params}
+        drawn = cast("dict[str, Any]", row["params"])
+        params = {name: value for name, value in drawn.items() if name in known}
+        distributions = {name: known[name] for name in params}
         study.add_trial(
             optuna.create_trial(params=params, distributions=distributions, **_outcome(row))
         )

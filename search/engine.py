@@ -11,6 +11,7 @@ import dask
 import distributed
 
 from search import fork_server
+from spaces.errors import RunFailedError
 
 # Workers must not hear the terminal's Ctrl-C: the coordinator decides what it means.
 _PRELOAD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -25,6 +26,8 @@ _CONFIG = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 RESTART_SECONDS = 30
+START_SECONDS = 120
+"""How long to wait for a worker where there is none."""
 RECYCLE_JOBS = 300
 """A worker is replaced after so many: TensorFlow leaks some 1 MB a trial, one to three jobs."""
 
@@ -35,6 +38,10 @@ class WorkerLostError(RuntimeError):
     def __init__(self, *, out_of_memory: bool) -> None:
         super().__init__("out of memory" if out_of_memory else "the worker process died")
         self.out_of_memory = out_of_memory
+
+
+class NoWorkerError(RunFailedError):
+    """All workers are gone, and none has come back."""
 
 
 class Job(Protocol):
@@ -55,7 +62,11 @@ class Engine(Protocol):
     n_workers: int
 
     def submit(self, work: Callable[..., Any], *arguments: object, near: Job | None) -> Job:
-        """Sends work off, if possible to the worker that did `near`."""
+        """Sends work off, if possible to the worker that did `near`.
+
+        Raises:
+            NoWorkerError: there is none.
+        """
 
     def wait(self, seconds: float) -> list[Job]:
         """The jobs that have ended since, at the latest after so many seconds."""
@@ -139,10 +150,7 @@ class DaskEngine:
         Dask would have to guess how long a segment takes, and never starts what was meant for a
         worker that is gone if all others are gone too.
         """
-        # Not `scheduler_info`: it reads a cache that Dask's own thread empties every two seconds.
-        while not (workers := self._client.nthreads()):
-            self._client.wait_for_workers(1, timeout=RESTART_SECONDS)
-        load: dict[str, int] = dict.fromkeys(workers, 0)
+        load = dict.fromkeys(self._workers(), 0)
         for job in self._open:
             if job.worker in load:
                 load[job.worker] += 1
@@ -154,6 +162,19 @@ class DaskEngine:
             self._restart(worker)
             return self._place(None)
         return worker
+
+    def _workers(self) -> list[str]:
+        # Not `scheduler_info`: it reads a cache that Dask's own thread empties every two seconds.
+        while not (found := self._client.nthreads()):
+            try:
+                self._client.wait_for_workers(1, timeout=START_SECONDS)
+            except distributed.TimeoutError:
+                raise NoWorkerError(
+                    f"No worker process has started within {START_SECONDS} s: this machine may be "
+                    "too busy, or short of memory. What has ended is kept, and the same command "
+                    "goes on."
+                ) from None
+        return list(found)
 
     def _restart(self, worker: str) -> None:
         self._client.restart_workers([worker], timeout=RESTART_SECONDS, raise_for_error=False)

@@ -13,7 +13,13 @@ import distributed
 import pytest
 
 from search import engine as engines
-from search.engine import DaskEngine, DaskJob, WorkerLostError, local_engine
+from search.engine import (
+    DaskEngine,
+    DaskJob,
+    NoWorkerError,
+    WorkerLostError,
+    local_engine,
+)
 from spaces.errors import InputError
 from tests.inline import InlineJob
 
@@ -142,6 +148,17 @@ def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
     jobs = [engine.submit(pause, 0.5, near=None) for _ in range(2)]
     ended(engine, *jobs)
     assert len({job.result() for job in jobs}) == 2
+
+
+def test_without_any_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "START_SECONDS", 1)
+    with local_engine(1) as started:
+        assert isinstance(started._client.cluster, distributed.LocalCluster)
+        started._client.cluster.scale(0)
+        while started._client.nthreads():
+            time.sleep(0.05)
+        with pytest.raises(NoWorkerError, match=r"No worker process has started within 1 s: .*"):
+            started.submit(add, 1, 2, near=None)
 
 
 def test_a_result_is_not_worked_out_again_when_its_worker_dies(
