@@ -15,7 +15,7 @@ def contract(task: Task) -> Contract:
     return Contract(task.name, list(task.class_names), task.space.image_side, list(columns))
 
 
-def raw_examples(task: Task, data: SearchData, n: int) -> Any:  # noqa: ANN401 - see below
+def raw_examples(task: Task, data: SearchData, n: int) -> Any:  # noqa: ANN401 - an array or a data frame
     """The first training examples as people have them: uint8 pixels, or a pandas data frame."""
     inputs = data.train.inputs[:n]
     if task.space.image_side:
