@@ -14,12 +14,19 @@ from pipelines.sealed import open_sealed, require_sealed
 from pipelines.splits import Division, SearchData
 from pipelines.tasks import Task
 from pipelines.whole import predict
-from search.dispatch import TICK_SECONDS
-from search.engine import Engine, Job, local_engine
+from search.engine import Engine, local_engine
 from search.evaluation import classical
 from search.evaluation.baseline_training import BaselineTraining
+from search.evaluation.calls import call_all
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
-from search.evaluation.measurements import WITHOUT_TEST, Measurement, Measurements, Spread, plain
+from search.evaluation.measurements import (
+    WITHOUT_TEST,
+    Measurement,
+    Measurements,
+    Spread,
+    ledger_name,
+    plain,
+)
 from search.evaluation.scores import mean_interval
 from search.run import dataset_info, run_tags
 from search.settings import Settings
@@ -30,8 +37,6 @@ from spaces.errors import InputError
 from spaces.presets import Preset, find_preset, presets_of
 
 DRAWS = 5
-STUDY = "baselines"
-"""What the ledger calls the study, before the name of a model."""
 
 
 def baselines(
@@ -124,7 +129,7 @@ class _Baselines:
         stored = [
             m
             for m in self.store.of(model.name)
-            if (m.data_digest, m.config[classical.TRIALS]) == (blank.data_digest, trials)
+            if m.data_digest == blank.data_digest and classical.n_trials(m.config) >= trials
         ]
         if len(stored) >= draws:
             return
@@ -166,24 +171,24 @@ class _Baselines:
         self._console.print(
             f"Opening the sealed test rows for {len(every)} trainings: they choose nothing."
         )
-        opened = [
-            write_opened(settings.runs_dir, self._opening(name))
-            for name in dict.fromkeys(measured.model for measured in every)
-        ]
+        opened = {
+            model: write_opened(settings.runs_dir, self._opening(model))
+            for model in dict.fromkeys(measured.model for measured in every)
+        }
         for division in dict.fromkeys(_division(task, m.draw) for m, _ in networks):
             own = [each for each in networks if _division(task, each[0].draw) == division]
             self._test_networks(engine, own, task.load(settings.data_dir, division))
         if models:
             self._test_models(models, task.load(settings.data_dir, "refit"))
-        for opening in opened:
-            write_scored(settings.runs_dir, self._scored(opening))
+        for model, opening in opened.items():
+            write_scored(settings.runs_dir, self._scored(model, opening))
 
     def _opening(self, model: str) -> Opening:
         stored = [m for m in self.store.of(model) if not m.cause]
         promised = Spread.of(m.validation[self._task.goal.metric] for m in stored)
         return Opening(
             task=self._task.name,
-            study=f"{STUDY} {model}",
+            study=ledger_name(model),
             metric=plain(self._task.goal.metric),
             data_digest=self._data.digest,
             config=stored[0].config,
@@ -195,8 +200,8 @@ class _Baselines:
             commit=self._commit,
         )
 
-    def _scored(self, opening: Opening) -> Opening:
-        stored = [m for m in self.store.of(opening.study.removeprefix(f"{STUDY} ")) if m.test]
+    def _scored(self, model: str, opening: Opening) -> Opening:
+        stored = [m for m in self.store.of(model) if m.test]
         names = ("loss", *self._task.metrics)
         values = {name: tuple(m.test[name] for m in stored) for name in names}
         scores = {name: Score(each, mean_interval(each)) for name, each in values.items()}
@@ -208,17 +213,14 @@ class _Baselines:
         task, settings = self._task, self._settings
         sealed = open_sealed(task, settings.data_dir, data.preprocessor)
         how = Runtime(1, settings.precision, settings.deterministic)
-        in_work: dict[Job, Measurement] = {}
-        for measured, network in networks:
-            inputs = (task.name, settings.data_dir, how, network, sealed.inputs)
-            in_work[engine.submit(predict, *inputs, near=None)] = measured
-        while in_work:
-            for job in engine.wait(TICK_SECONDS):
-                measured = in_work.pop(job)
-                names = ("loss", *task.metrics)
-                scores = scoring.score(sealed.labels, job.result(), names)
-                self.store.put(replace(measured, test=scores))
-                self._show(measured, scores)
+        common = task.name, settings.data_dir, how
+        calls = [(*common, network, sealed.inputs) for _, network in networks]
+        names = ("loss", *task.metrics)
+        said = call_all(engine, predict, calls)
+        for (measured, _), answer in zip(networks, said, strict=True):
+            scores = scoring.score(sealed.labels, answer, names)
+            self.store.put(replace(measured, test=scores))
+            self._show(measured, scores)
 
     def _test_models(
         self, models: Sequence[tuple[Classical, Measurement]], data: SearchData

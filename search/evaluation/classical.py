@@ -25,6 +25,11 @@ def values_of(config: Mapping[str, object]) -> dict[str, Value]:
     }
 
 
+def n_trials(config: Mapping[str, object]) -> int:
+    """With how many trials a measured model was tuned."""
+    return int(str(config[TRIALS]))
+
+
 def tune(
     model: Classical, task: Task, data: SearchData, trials: int, seed: int
 ) -> dict[str, Value]:

@@ -1,8 +1,7 @@
 """`hpsearch evaluate`: the winner refitted on all searched rows, and scored on the sealed ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import optuna
@@ -18,10 +17,11 @@ from pipelines.splits import Division, SearchData, Split, content_digest
 from pipelines.tasks import Task
 from pipelines.whole import predict
 from search import study as studies
-from search.checkpoints import sole_search
-from search.dispatch import SEGMENT_SECONDS, TICK_SECONDS
-from search.engine import Engine, WorkerLostError, local_engine
-from search.evaluation.ledger import Opening, write_opened, write_scored
+from search.claim import sole_search
+from search.dispatch import segment_seconds
+from search.engine import Engine, local_engine
+from search.evaluation.calls import call_all
+from search.evaluation.ledger import Opening, n_for_others, write_opened, write_scored
 from search.evaluation.log import log_evaluation
 from search.evaluation.refit_store import RefitStore
 from search.evaluation.refits import Refit, Refitting
@@ -79,12 +79,13 @@ def evaluate(
     data = task.load(settings.data_dir, "refit")
     _check_digest(task, data, study)
     opening = _planned(task, settings, study, number, record, standing, draws, command)
-    with sole_search(settings.runs_dir, study.study_name):
+    with sole_search(settings.runs_dir, study):
         console.print(planned_line(task, data, opening))
         n_jobs = draws * (2 if task.binary else 1)
         with local_engine(min(settings.workers, n_jobs)) as engine:
             evaluation, artifacts = _Evaluating(task, settings, data, engine, console).run(opening)
-    console.print(shown(task, evaluation.opening, evaluation.report))
+    others = n_for_others(settings.runs_dir, task.name, study.study_name)
+    console.print(shown(task, evaluation.opening, evaluation.report, others))
     try:
         log_evaluation(task, settings, study, data, evaluation.opening, artifacts)
     except (TrackingError, InputError) as error:
@@ -183,7 +184,7 @@ class _Evaluating:
             data_digest=planned.data_digest,
             begin=0.0,
             until=planned.epochs,
-            seconds=SEGMENT_SECONDS,
+            seconds=segment_seconds(self._settings),
             division=division,
         )
 
@@ -199,8 +200,8 @@ class _Evaluating:
         """What each network says of the rows, by seed."""
         common = self._task.name, self._settings.data_dir, self._how
         calls = [(*common, refit.network, split.inputs) for refit in refits]
-        answers = self._done(predict, calls)
-        return {refit.segment.seed: a for refit, a in zip(refits, answers, strict=True)}
+        said = call_all(self._engine, predict, calls)
+        return {refit.segment.seed: a for refit, a in zip(refits, said, strict=True)}
 
     def _scored(
         self,
@@ -222,28 +223,6 @@ class _Evaluating:
         RefitStore(self._settings.runs_dir, opening.study).clear()
         pooled = np.tile(test.labels, len(every)), np.concatenate(every)
         artifacts: dict[str, bytes]
-        (artifacts,) = self._done(reports, [(*pooled, self._task.class_names)])
+        (artifacts,) = call_all(self._engine, reports, [(*pooled, self._task.class_names)])
         report = artifacts["classification_report.txt"].decode()
         return Evaluation(opening, report), artifacts
-
-    def _done(self, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
-        """What the work returned for each of the calls; a worker that dies is replaced once."""
-        open_jobs = {
-            self._engine.submit(work, *call, near=None): n for n, call in enumerate(calls)
-        }
-        results: dict[int, Any] = {}
-        lost: set[int] = set()
-        while open_jobs:
-            for job in self._engine.wait(TICK_SECONDS):
-                n = open_jobs.pop(job)
-                try:
-                    results[n] = job.result()
-                except WorkerLostError as error:
-                    if n in lost:
-                        raise EvaluationFailedError(
-                            f"A worker was lost twice at the same rows ({error}): run it again"
-                            " with fewer --workers."
-                        ) from error
-                    lost.add(n)
-                    open_jobs[self._engine.submit(work, *calls[n], near=None)] = n
-        return [results[n] for n in range(len(calls))]

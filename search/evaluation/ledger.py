@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from search.checkpoints import write_whole
+from search.tracking.trial_log import trial_name
 
 Interval = tuple[float, float]
 
@@ -36,10 +37,11 @@ class Score:
 
     @property
     def text(self) -> str:
-        """As people read it: 0.9412 ± 0.0011 (5 seeds)."""
-        within = f" ± {(self.interval[1] - self.interval[0]) / 2:.4f}" if self.interval else ""
+        """As people read it: 0.9412 (95 %: 0.9401 to 0.9423 over 5 seeds)."""
         n_seeds = "1 seed" if len(self.values) == 1 else f"{len(self.values)} seeds"
-        return f"{self.mean:.4f}{within} ({n_seeds})"
+        known = [(self.interval, n_seeds), (self.sampling, "test rows")]
+        spread = ", ".join(f"{i[0]:.4f} to {i[1]:.4f} over {of}" for i, of in known if i)
+        return f"{self.mean:.4f} ({f'95 %: {spread}' if spread else n_seeds})"
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,17 @@ def openings(runs_dir: Path, task: str, study: str) -> list[Opening]:
     return [opening for opening in _read(_path(runs_dir, task)) if opening.study == study]
 
 
-def latest(runs_dir: Path, task: str, study: str) -> Opening | None:
-    """The last opening for a study that was scored; None if there is none."""
-    scored = [opening for opening in openings(runs_dir, task, study) if opening.scores]
+def latest(runs_dir: Path, task: str, study: str, trial: int | None) -> Opening | None:
+    """The last opening for a trial of a study that was scored; None if there is none."""
+    found = openings(runs_dir, task, study)
+    scored = [opening for opening in found if opening.scores and opening.trial == trial]
     return scored[-1] if scored else None
+
+
+def n_for_others(runs_dir: Path, task: str, study: str) -> int:
+    """How often the task's test rows were opened for other studies' winners."""
+    every = _read(_path(runs_dir, task))
+    return sum(each.study != study and each.trial is not None for each in every)
 
 
 def write_opened(runs_dir: Path, opening: Opening) -> Opening:
@@ -139,16 +148,26 @@ def write_scored(runs_dir: Path, opening: Opening) -> None:
         _write(path, [opening if (each.study, each.number) == key else each for each in known])
 
 
-def ledger_line(runs_dir: Path, task: str, study: str) -> str:
-    """What the ledger says of a study, without an end of sentence."""
-    found, scored = openings(runs_dir, task, study), latest(runs_dir, task, study)
+def ledger_line(runs_dir: Path, task: str, study: str, trial: int | None) -> str:
+    """What the ledger says of a study and its winner `trial`, without an end of sentence."""
+    found, others = openings(runs_dir, task, study), n_for_others(runs_dir, task, study)
     if not found:
-        return "the sealed test set has not been opened for this study"
-    times = "once" if len(found) == 1 else f"{len(found)} times"
-    if scored is None:
-        return f"test set opened {times} for this study, its score never came to be known"
-    score = scored.scores[scored.metric]
-    return f"test {scored.metric} {score.text}, opened {times} for this study"
+        but = f", but {times(others)} for other studies" if others else ""
+        return f"the sealed test set has not been opened for this study{but}"
+    also = f" and {times(others)} for other studies" if others else ""
+    count = f"opened {times(len(found))} for this study{also}"
+    scored = [opening for opening in found if opening.scores]
+    if not scored:
+        return f"test set {count}, its score never came to be known"
+    shown = latest(runs_dir, task, study, trial) or scored[-1]
+    score = f"test {shown.metric} {shown.scores[shown.metric].text}, {count}"
+    if trial is None or shown.trial is None or trial == shown.trial:
+        return score
+    return f"{trial_name(trial)} has not been tested; {trial_name(shown.trial)} has: {score}"
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _path(runs_dir: Path, task: str) -> Path:

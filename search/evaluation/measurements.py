@@ -71,6 +71,11 @@ def plain(metric: str) -> str:
     return metric.removeprefix("val_")
 
 
+def ledger_name(model: str) -> str:
+    """What the ledger calls the study to which the openings for a model belong."""
+    return f"baselines {model}"
+
+
 class Measurements:
     """The measurements of a task, in `runs_dir/baselines/<task>.jsonl`: one a model and draw."""
 

@@ -11,7 +11,14 @@ from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS, Task
 from search.checkpoints import write_whole
 from search.evaluation.baseline_training import duration_text
-from search.evaluation.measurements import WITHOUT_TEST, Measurements, Spread, plain
+from search.evaluation.ledger import openings, times
+from search.evaluation.measurements import (
+    WITHOUT_TEST,
+    Measurements,
+    Spread,
+    ledger_name,
+    plain,
+)
 from search.evaluation.results_rows import (
     MISSING,
     Row,
@@ -72,7 +79,7 @@ def section(task: Task, settings: Settings, study: optuna.Study | None) -> Itera
     rows = [preset_row(preset, store.of(preset.name)) for preset in presets_of(task.name)]
     classical = [classical_row(m, store.of(m.name)) for m in CLASSICAL.get(task.name, ())]
     found = found_row(task, settings, study)
-    ensemble = ensemble_rows(task, settings, study, found)
+    ensemble = ensemble_rows(found)
     shown = _shown(task)
     untested = "none" if task.name in WITHOUT_TEST else MISSING
     titles = [f"{split} {NAMES[name]}" for split in ("validation", "test") for name in shown]
@@ -83,6 +90,7 @@ def section(task: Task, settings: Settings, study: optuna.Study | None) -> Itera
         yield _line(_cells(row, shown, untested))
     notes = [f"- `{p.name}`: {p.note}" for p in presets_of(task.name) if p.note]
     notes += [row.note for row in [*rows, *classical, found] if row.note]
+    notes += _reopened(task, settings)
     precisions = {m.precision for p in presets_of(task.name) for m in store.of(p.name)}
     if precisions:
         notes.append(f"- The presets were trained in {' and '.join(sorted(precisions))}.")
@@ -93,12 +101,20 @@ def section(task: Task, settings: Settings, study: optuna.Study | None) -> Itera
     yield from ["", *notes] if notes else []
 
 
+def _reopened(task: Task, settings: Settings) -> Iterator[str]:
+    """A line for each model but the search's whose test scores were not the first ones."""
+    for model in [*presets_of(task.name), *CLASSICAL.get(task.name, ())]:
+        count = len(openings(settings.runs_dir, task.name, ledger_name(model.name)))
+        if count > 1:
+            yield f"- `{model.name}`: the test rows were opened {times(count)} for it."
+
+
 def _shown(task: Task) -> list[str]:
     return list(dict.fromkeys([plain(task.goal.metric), "accuracy"]))
 
 
 def _compared(task: Task, boosting: Row, found: Row) -> str:
-    """One sentence on who wins: the boosted trees, or the network that the search found."""
+    """Who wins: the boosted trees, or the network that the search found."""
     name, rows = plain(task.goal.metric), ((0, boosting), (1, found))
     common = sorted(set(boosting.validation) & set(found.validation))
     if len(common) < 2:
@@ -111,14 +127,27 @@ def _compared(task: Task, boosting: Row, found: Row) -> str:
     low, high = mean - half, mean + half
     winner = "the boosting wins" if mean > 0 else "the network wins"
     verdict = "the boosting and the network are tied" if low <= 0 <= high else winner
-    tested = ""
-    if boosting.test and found.test:
-        theirs, ours = (_text(_spread(row.test, name), name) for row in (boosting, found))
-        tested = f"; on the test rows the boosting reaches {theirs}, the network {ours}"
     return (
-        f"Over the same {len(common)} folds {verdict}: the boosting's validation"
+        f"{_compared_on_test(name, boosting, found)}Over the same {len(common)} folds, which"
+        f" chose the network among the finalists, {verdict}: the boosting's validation"
         f" {NAMES[name]} is {mean:+z.4f} from the network's (95 % interval {low:+z.4f} to"
-        f" {high:+z.4f}){tested}."
+        f" {high:+z.4f})."
+    )
+
+
+def _compared_on_test(name: str, boosting: Row, found: Row) -> str:
+    """A sentence with a space behind it; empty where one of the two was not tested."""
+    theirs, ours = _spread(boosting.test, name), _spread(found.test, name)
+    if theirs is None or ours is None:
+        return ""
+    leader = "boosting" if theirs.mean > ours.mean else "network"
+    sampling = found.opening.scores[name].sampling if found.opening else None
+    others = ""
+    if sampling:
+        others = f" (95 % interval {sampling[0]:.4f} to {sampling[1]:.4f} over other test rows)"
+    return (
+        f"On the test rows, which chose neither, the {leader} is ahead: {NAMES[name]}"
+        f" {_text(theirs, name)} of the boosting, {_text(ours, name)} of the network{others}. "
     )
 
 
@@ -180,7 +209,9 @@ How it was measured:
 - The authors of the MNIST and Fashion-MNIST tutorials validated on the test set, and stopped or
   chose by it; what they report is comparable as a figure of the same model, not of the same
   protocol. "train" marks figures on training rows.
-- The search's model is the winner of its finalists: validation over fresh seeds, or folds, and
-  its last weights count as well. For its test score it trains on the validation rows too, as do
-  the models of scikit-learn.
+- The search's model is the winner of its finalists: validation over fresh seeds, or folds, which
+  chose it and so flatter it a little, and its last weights count as well. For its test score it
+  trains on the validation rows too, as do the models of scikit-learn.
+- ± is a standard deviation of single trainings; intervals are 95 %, of the mean over seeds, and
+  where it says so of what other test rows would have given.
 """

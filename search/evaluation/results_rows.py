@@ -31,6 +31,7 @@ class Row:
     Attributes:
         note: A line of Markdown below the table.
         unvalidated: What stands in the place of validation scores that are not there.
+        opening: Of the test rows, where the row is a study's winner.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Row:
     seconds: float
     note: str = ""
     unvalidated: str = MISSING
+    opening: Opening | None = None
 
 
 def preset_row(preset: Preset, stored: Sequence[Measurement]) -> Row:
@@ -101,8 +103,9 @@ def found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row
             " again: it is too good."
         )
     if task.name not in WITHOUT_TEST:
-        note += f" In the ledger: {ledger_line(settings.runs_dir, task.name, study.study_name)}."
-    opening = latest(settings.runs_dir, task.name, study.study_name)
+        line = ledger_line(settings.runs_dir, task.name, study.study_name, number)
+        note += f" In the ledger: {line}."
+    opening = latest(settings.runs_dir, task.name, study.study_name, number)
     return Row(
         name=f"**found by the search** ({record.parsed_config().title()})",
         reported="",
@@ -111,14 +114,13 @@ def found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row
         n_parameters=record.n_parameters,
         seconds=seconds.mean if seconds else record.train_seconds,
         note=note,
+        opening=opening,
     )
 
 
-def ensemble_rows(
-    task: Task, settings: Settings, study: optuna.Study | None, found: Row
-) -> list[Row]:
-    """The networks of the last opening together, if it scored more than one."""
-    opening = latest(settings.runs_dir, task.name, study.study_name) if study else None
+def ensemble_rows(found: Row) -> list[Row]:
+    """The winner's networks of the last opening together, if it scored more than one."""
+    opening = found.opening
     if opening is None or not opening.ensemble:
         return []
     count = len(opening.scores[opening.metric].values)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
-from search.evaluation.ledger import Interval, Opening
+from search.evaluation.ledger import Interval, Opening, times
 from search.evaluation.refits import Refit
 from search.study import epoch_text
 from search.tracking.trial_log import trial_name
@@ -44,12 +44,17 @@ def ended_line(refit: Refit) -> Text:
     return Text(f"seed {segment.seed}{only}: trained in {refit.train_seconds:.0f} s")
 
 
-def shown(task: Task, opening: Opening, report: str) -> RenderableType:
+def shown(task: Task, opening: Opening, report: str, n_for_others: int) -> RenderableType:
+    """All that is known once an opening is scored.
+
+    Args:
+        n_for_others: How often these test rows were opened for other studies.
+    """
     return Group(
         "",
         _table(task, opening),
         "",
-        *_notes(opening),
+        *_notes(opening, n_for_others),
         "",
         Text("Each row counted once a seed:"),
         Text(report.rstrip()),
@@ -72,7 +77,7 @@ def _table(task: Task, opening: Opening) -> Table:
     return table
 
 
-def _notes(opening: Opening) -> Iterator[RenderableType]:
+def _notes(opening: Opening, n_for_others: int) -> Iterator[RenderableType]:
     score = opening.scores[opening.metric]
     if opening.promised is not None and opening.gap is not None:
         yield Text(
@@ -90,15 +95,16 @@ def _notes(opening: Opening) -> Iterator[RenderableType]:
         yield Text(f"Thresholds, chosen on validation: {chosen}.")
     if opening.failed:
         yield Text(f"Not scored: {len(opening.failed)} of {_seeds(opening)}.", style="yellow")
-    yield _count(opening)
+    yield _count(opening, n_for_others)
 
 
-def _count(opening: Opening) -> Text:
-    if opening.number == 1:
+def _count(opening: Opening, n_for_others: int) -> Text:
+    others = f", {times(n_for_others)} for other studies" if n_for_others else ""
+    if opening.number == 1 and not others:
         return Text("The test set was opened for this study for the first time.")
     return Text(
-        f"The test set has now been opened {opening.number} times for this study: what was"
-        " changed since the first time may owe its score to it.",
+        f"The test set has now been opened {times(opening.number)} for this study{others}: what"
+        " was changed since the first time may owe its score to it.",
         style="yellow",
     )
 

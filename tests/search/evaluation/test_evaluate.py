@@ -56,7 +56,7 @@ def test_the_winner_is_refitted_on_all_searched_rows_and_scored_once(
     assert len(accuracy.values) == 2
     assert accuracy.mean > 0.5
     assert opening.gap == pytest.approx(accuracy.mean - 0.9)
-    assert latest(settings.runs_dir, "iris", "iris-1") == opening
+    assert latest(settings.runs_dir, "iris", "iris-1", 1) == opening
     assert max(len(line) for line in printed.splitlines()) <= 80
 
 

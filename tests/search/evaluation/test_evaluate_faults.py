@@ -9,6 +9,7 @@ import pytest
 from pipelines.tasks import TASKS
 from pipelines.whole import predict
 from search.evaluation import evaluate as evaluations
+from search.evaluation.calls import CallsFailedError
 from search.evaluation.evaluate import EvaluationFailedError
 from search.evaluation.ledger import latest, openings
 from search.settings import Settings
@@ -67,7 +68,7 @@ def test_a_crash_after_the_opening_leaves_it_counted(
         patch.setattr(evaluations, "scored", crash)
         with pytest.raises(KeyboardInterrupt):
             run(settings, study, 1)
-    assert latest(settings.runs_dir, "iris", "iris-1") is None
+    assert latest(settings.runs_dir, "iris", "iris-1", 1) is None
     assert run(settings, study, 1)[0].opening.number == 2
 
 
@@ -80,7 +81,7 @@ def test_without_mlflow_the_ledger_stands(
     monkeypatch.setattr(Tracker, "open_single", fail)
     found, printed = run(settings, new_study(), 1)
     assert "MLflow: no answer. The ledger has the scores all the same." in printed
-    assert latest(settings.runs_dir, "iris", "iris-1") == found.opening
+    assert latest(settings.runs_dir, "iris", "iris-1", 1) == found.opening
 
 
 def test_a_seed_that_fails_is_said_and_the_others_are_scored(
@@ -116,7 +117,7 @@ def test_a_worker_lost_twice_ends_it_with_a_sentence(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, InlineEngine(1, faults={2: "lost", 3: "lost"}))
-    with pytest.raises(EvaluationFailedError, match=r"lost twice .* fewer --workers"):
+    with pytest.raises(CallsFailedError, match=r"lost twice .* fewer --workers"):
         run(settings, new_study(), 1)
     assert len(openings(settings.runs_dir, "iris", "iris-1")) == 1
 

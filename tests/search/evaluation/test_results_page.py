@@ -158,7 +158,7 @@ FOUND = "**found by the search** (cnn 3x32-64-64 d64 adam)"
 def test_a_winner_has_the_scores_of_its_finalists_and_of_the_ledger(tmp_path: Path) -> None:
     study = a_study("mnist", {"val_accuracy": 0.999})
     retrained(study, "val_accuracy", [0.995, 0.997])
-    opening = Opening("mnist", study.study_name, "accuracy", "abc", seeds=(0, 1, 2))
+    opening = Opening("mnist", study.study_name, "accuracy", "abc", trial=0, seeds=(0, 1, 2))
     opening = write_opened(tmp_path, opening)
     scores = {"accuracy": Score((0.994, 0.996)), "log_loss": Score((0.1, 0.2))}
     opening = replace(opening, scores=scores, failed={2: "diverged"})
@@ -172,6 +172,21 @@ def test_a_winner_has_the_scores_of_its_finalists_and_of_the_ledger(tmp_path: Pa
     said = notes(tmp_path, "mnist", study)
     assert "t000 of the 1 trials of study mnist-abcd, trained again as a finalist." in said
     assert "opened once for this study" in said
+
+
+def test_the_test_score_of_another_trial_is_not_the_winners(tmp_path: Path) -> None:
+    study = a_study("mnist", {"val_accuracy": 0.999})
+    retrained(study, "val_accuracy", [0.995, 0.997])
+    opening = write_opened(
+        tmp_path, Opening("mnist", study.study_name, "accuracy", "abc", trial=7)
+    )
+    scores = {"accuracy": Score((0.994, 0.996))}
+    ensemble = {"accuracy": Score((0.997,))}
+    write_scored(tmp_path, replace(opening, scores=scores, ensemble=ensemble))
+    rows = table(tmp_path, "mnist", study)
+    assert rows[FOUND] == ["-", "99.60 ± 0.14 %", "not measured yet", "2", "500", "60 s"]
+    assert not any("networks of the test together" in name for name in rows)
+    assert "t000 has not been tested; t007 has: test accuracy" in notes(tmp_path, "mnist", study)
 
 
 def test_without_finalists_the_search_says_that_its_score_is_too_good(tmp_path: Path) -> None:
@@ -231,13 +246,17 @@ def test_the_difference_is_paired_by_fold(tmp_path: Path) -> None:
     study = a_study("churn", {"val_auc": 0.9, "val_accuracy": 0.8}, CHURN_MLP.config)
     retrained(study, "val_auc", NETWORK)
     opening = write_opened(
-        tmp_path, Opening("churn", study.study_name, "auc", "abc", seeds=(0, 1))
+        tmp_path, Opening("churn", study.study_name, "auc", "abc", trial=0, seeds=(0, 1))
     )
-    scores = {"auc": Score((0.86, 0.86)), "accuracy": Score((0.85, 0.85))}
+    scores = {"auc": Score((0.86, 0.86), sampling=(0.84, 0.88)), "accuracy": Score((0.85, 0.85))}
     write_scored(tmp_path, replace(opening, scores=scores))
     said = notes(tmp_path, "churn", study)
     assert "AUC is +0.0100 from the network's (95 % interval +0.0100 to +0.0100)" in said
-    assert "on the test rows the boosting reaches 0.8700 ± 0.0000, the network 0.8600 ±" in said
+    assert (
+        "On the test rows, which chose neither, the boosting is ahead: AUC 0.8700 ± 0.0000 of the"
+        " boosting, 0.8600 ± 0.0000 of the network (95 % interval 0.8400 to 0.8800 over other test"
+        " rows). Over the same" in said
+    )
 
 
 def test_churn_has_columns_for_both_goals(tmp_path: Path) -> None:
