@@ -50,6 +50,7 @@ def export_of(task_name: str, folder: Path, data_dir: Path | None = None) -> Pat
         task=task_name,
         study=new_study().study_name,
         trial=7,
+        winner=True,
         run_id=run_id,
         data_digest=data.digest,
         validation=best,

@@ -17,9 +17,10 @@ from rich.console import Console
 from pipelines.sources import fetch
 from pipelines.splits import FOLDS
 from pipelines.tasks import Task
+from search import study as studies
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
-from search.finalists.verdict import Standing, verdict
+from search.finalists.verdict import Standing, comparison, verdict
 from search.settings import Settings
 from search.study import Record
 
@@ -64,14 +65,15 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
 
     The spread of single trainings is the one that the verdict found, pooled over all finalists.
     The centre is the trial's mean over fresh seeds. A script scores on the validation split of
-    the search: where finalists were compared on folds instead, their mean is over other rows,
-    and the centre is the trial's own score on that split. It is optimistic, for which the spread
-    of the folds, where the luck of the split comes on top of that of the seed, leaves room. So
-    it is too for a trial that is no finalist.
+    the search: where finalists were compared on folds instead, their mean is over other rows, and
+    the centre is the trial's own score on that split, as it is for a trial that is no finalist.
 
     Returns:
         The two ends; None where no config was trained again twice.
     """
+    same_split = _on_the_same_split(study, record) if task.folds else None
+    if same_split:
+        return same_split
     found = verdict(study)
     known = [s for s in found.standings if math.isfinite(s.interval[1])] if found else []
     if not known:
@@ -82,7 +84,30 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
     if own is not None and not task.folds:
         centre, count = own.mean, own.n_scored
     half = _spread(own or known[0], task) * math.sqrt(1 + 1 / count)
-    return max(centre - half, 0.0), min(centre + half, 1.0)  # all that a share can be
+    return _share(centre - half, centre + half)
+
+
+def _on_the_same_split(study: optuna.Study, record: Record) -> Interval | None:
+    """From the trial's own score on that split, and the luck that is left within a fold.
+
+    That score had luck of its own, at worst that of the luckiest of all completed trials: the
+    search looked for it. The other way it is one training as any other.
+
+    Returns:
+        None for a single finalist: the luck of its seeds cannot be told from that of its folds.
+    """
+    tail = (1 - LEVEL) / 2
+    n_completed = len(studies.best_first(study, ("completed",)))
+    fit = comparison(study)
+    half, luckiest = fit.luck(1 - tail), fit.luck(1 - tail / n_completed)
+    if not math.isfinite(half):
+        return None
+    score = record.best[study.user_attrs["metric"]]
+    return _share(score - math.hypot(half, luckiest), score + math.hypot(half, half))
+
+
+def _share(low: float, high: float) -> Interval:
+    return max(low, 0.0), min(high, 1.0)
 
 
 def _spread(standing: Standing, task: Task) -> float:

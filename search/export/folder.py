@@ -165,6 +165,7 @@ def _texts(task: Task, study: optuna.Study, exported: Exported) -> dict[str, str
     rows = results.leaderboard_rows(results.leaders(study, TOP))
     return {
         "config.yaml": config.to_yaml(),
+        "config.json": config.model_dump_json(exclude_none=True, indent=2) + "\n",
         "configs.csv": results.as_csv(rows) + "\n",
         "train.py": script,
         "requirements.txt": "".join(needed),
@@ -182,6 +183,7 @@ def _verdicts(
         "task": task.name,
         "study": study.study_name,
         "trial": exported.number,
+        "winner": exported.number == chosen(study)[0],
         "run_id": exported.run_id,
         "seed": exported.seed,
         "division": exported.division,
@@ -189,7 +191,7 @@ def _verdicts(
         "n_parameters": record.n_parameters,
         "validation": best_scores(record),
         "finalist": _standing_fields(standing) if standing else None,
-        "test": _test_scores(settings.runs_dir, study),
+        "test": _test_scores(settings.runs_dir, study, exported.number),
         "verified": result.verified if result else None,
         "verification": result.fields() if result else None,
     }
@@ -232,25 +234,22 @@ def _save_preprocessor(
 def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
     """What the ledger of the sealed test set says of a study, in sentences."""
     task = study.user_attrs["task"]
-    line = ledger_line(runs_dir, task, study.study_name)
-    opening = latest(runs_dir, task, study.study_name)
-    sentences = [f"{line[0].upper()}{line[1:]}."]
-    if opening is not None:
-        sentences.append(
-            "It was measured on networks trained on training and validation rows together, not"
-            " on `model.keras`."
-        )
-    if opening is not None and opening.trial not in (None, number):
-        sentences.append(f"They had the config of {trial_name(opening.trial)}, not of this trial.")
-    return " ".join(sentences)
+    line = ledger_line(runs_dir, task, study.study_name, number)
+    told = f"{line[0].upper()}{line[1:]}."
+    if latest(runs_dir, task, study.study_name, number) is None:
+        return told
+    return (
+        f"{told} It was measured on networks trained on training and validation rows together,"
+        " not on `model.keras`."
+    )
 
 
-def _test_scores(runs_dir: Path, study: optuna.Study) -> dict[str, object] | None:
-    opening = latest(runs_dir, study.user_attrs["task"], study.study_name)
+def _test_scores(runs_dir: Path, study: optuna.Study, number: int) -> dict[str, object] | None:
+    opening = latest(runs_dir, study.user_attrs["task"], study.study_name, number)
     if opening is None:
         return None
     means = {
-        name: {"mean": score.mean, "interval": score.interval}
+        name: {"mean": score.mean, "interval": score.interval, "sampling": score.sampling}
         for name, score in opening.scores.items()
     }
-    return {"trial": opening.trial, "time": opening.time, "scores": means}
+    return {"opening": opening.number, "time": opening.time, "scores": means}

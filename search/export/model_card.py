@@ -181,7 +181,7 @@ def _scores(task: Task, exported: Exported, verdict: Verdict | None, tested: str
     )
     lines += ["", tested, ""]
     lines.append("The trial's own score is one of many that the search chose from: optimistic.")
-    if verdict:
+    if verdict and verdict.promised.n_scored:
         lines.append(
             f"That of the study's best trial lies {verdict.optimism:+z.4f} from its mean when"
             " trained again."
@@ -277,7 +277,8 @@ def _files(task: Task, check: Check | None) -> list[str]:
         "- `model.keras`: the trained network",
         "- `train.py`: trains the same network from the same data, without hpsearch",
         "- `requirements.txt`: what `train.py` needs, in the versions used here",
-        f"- `config.yaml`: the config, for `hpsearch train {task.name} --config config.yaml`",
+        f"- `config.yaml`: the config, for `hpsearch train {task.name} --config config.yaml`; the"
+        " same as `config.json`",
         "- `configs.csv`: the ten best configs of the study; `scores.json`: this card's numbers",
     ]
     if DATA[task.name].prepared:

@@ -13,6 +13,7 @@ from pipelines.tasks import Task
 from search.export.registry import Answer, load_registered
 from search.export.script_data import DATA
 from search.settings import Settings
+from search.tracking.trial_log import trial_name
 from spaces.errors import InputError
 
 _UNVERIFIED = "the model is not verified, nobody has seen its exported script score as it does"
@@ -161,9 +162,12 @@ def _exported(task: Task, exports_dir: Path) -> _Model:
 
 
 def _warning(folder: Path) -> str:
-    """What the scores beside an exported model say of its check."""
+    """What the scores beside an exported model say of its check, and of whose model it is."""
     try:
-        verified = json.loads((folder / "scores.json").read_text())["verified"]
+        scores = json.loads((folder / "scores.json").read_text())
+        verified, trial, winner = scores["verified"], scores["trial"], scores["winner"]
     except (OSError, ValueError, KeyError):
-        verified = None
-    return {True: "", False: _REFUTED}.get(verified, _UNVERIFIED)
+        return _UNVERIFIED
+    checked = {True: "", False: _REFUTED}.get(verified, _UNVERIFIED)
+    other = "" if winner else f"it is {trial_name(trial)}, not its study's winner"
+    return "; ".join(filter(None, [checked, other]))

@@ -37,14 +37,21 @@ class Contender:
         return cls(**texts, score=score, verified=verified)
 
 
-def promotion(new: Contender, champion: Contender | None, goal: Goal) -> tuple[bool, str]:
+def promotion(
+    new: Contender, champion: Contender | None, goal: Goal, *, winner: bool
+) -> tuple[bool, str]:
     """Whether a new version takes the place of the champion, and why, in a part of a sentence.
 
     Args:
         champion: None if there is none.
+        winner: Whether its config is the one that its study chose. No other becomes champion: a
+            score that was looked for among many trials is too good, and one that failed on a
+            fresh seed cannot win.
     """
-    if not new.verified:
-        return False, "its export is not verified, which `hpsearch export --verify` does"
+    if not (new.verified and winner):
+        unverified = "its export is not verified, which `hpsearch export --verify` does"
+        other = f"it is not its study's winner, which `hpsearch export {new.task}` exports"
+        return False, other if new.verified else unverified
     if champion is None:
         return True, "it is the first with a verified export"
     for name in ("task", "metric", "kind", "data_digest"):

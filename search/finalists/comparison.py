@@ -92,6 +92,12 @@ class Comparison:
         deviation = math.sqrt(self._squares / self._freedom * share)
         return _quantile(quantile, self._freedom) * deviation
 
+    def luck(self, quantile: float) -> float:
+        """How far a score lies from what its config and draw make it, at a one-sided level."""
+        if not self._freedom:
+            return math.inf
+        return _quantile(quantile, self._freedom) * math.sqrt(self._squares / self._freedom)
+
     def _knows(self, contrast: NDArray[np.float64]) -> bool:
         """Whether the scores decide it: not between configs that have no draw in common."""
         return bool(np.allclose(contrast @ self._inverse @ self._moments, contrast))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,25 @@ def test_the_spread_of_a_trial_that_is_no_finalist_is_the_finalists(study: optun
     ]
     assert ends[1][1] - ends[1][0] == pytest.approx(ends[0][1] - ends[0][0])
     assert sum(ends[1]) / 2 == pytest.approx(0.9)
+
+
+def test_on_folds_the_luck_of_the_split_is_no_excuse(study: optuna.Study) -> None:
+    """The folds differ by 0.1, one config's score on a fold from what is expected by 0.001."""
+    for number, level in ((0, 0.8), (1, 0.83)):
+        luck = (0.001, -0.001, 0.0) if number else (-0.001, 0.001, 0.0)
+        folds = (0.0, 0.1, 0.05)
+        retrain(study, number, *(level + f + e for f, e in zip(folds, luck, strict=True)))
+    records = dict(studies.best_first(study, ("completed",)))
+    deviation = (4 * 0.001**2 / 2) ** 0.5
+    half, luckiest = 4.3027 * deviation, 7.6488 * deviation  # at 1 - .025 and 1 - .025 / 3
+    for number in (0, 1, 2):  # the last one is no finalist
+        score = records[number].best["val_accuracy"]
+        low, high = script_check.expected(study, TASKS["digits"], number, records[number]) or (
+            0,
+            0,
+        )
+        assert high == pytest.approx(score + half * 2**0.5, abs=1e-5)
+        assert low == pytest.approx(score - math.hypot(half, luckiest), abs=1e-5)
 
 
 def test_no_score_beyond_one_is_expected(study: optuna.Study) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.search.export.winners import MLP, Export, add, card, in_study, retrai
 
 FILES = {
     "MODEL_CARD.md",
+    "config.json",
     "config.yaml",
     "configs.csv",
     "model.keras",
@@ -38,7 +40,9 @@ def test_exports_the_best_trial_where_nothing_was_trained_again(
     files = run(study)
     assert set(files) == FILES
     assert files["model.keras"] == b"run-1"
-    assert Config.from_file(tmp_path / "exports" / "digits" / "config.yaml") == MLP
+    for name in ("config.yaml", "config.json"):
+        assert Config.from_file(tmp_path / "exports" / "digits" / name) == MLP
+    json.loads(files["config.json"])
     expected = {
         "task": "digits",
         "study": "fake-study",
@@ -214,7 +218,11 @@ def test_the_card_says_what_the_test_set_gave_and_for_which_config(
 ) -> None:
     open_test_set(tmp_path / "mlruns", trial=1)
     files = run(study)
-    assert "Test accuracy 0.9550 ± 0.0100 (2 seeds), opened once for this study." in card(files)
-    assert "not of this trial" not in card(files)
+    said = "est accuracy 0.9550 (95 %: 0.9450 to 0.9650 over 2 seeds), opened once for this study."
+    assert f"T{said} It was measured on networks" in card(files)
     assert scores(files)["test"]["scores"]["accuracy"]["mean"] == pytest.approx(0.955)
-    assert "They had the config of t001, not of this trial." in card(run(study, trial=0))
+    assert scores(files)["test"]["opening"] == 1
+    other = run(study, trial=0)
+    assert f"T000 has not been tested; t001 has: t{said}" in card(other)
+    assert "It was measured on networks" not in card(other)
+    assert scores(other)["test"] is None

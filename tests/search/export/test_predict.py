@@ -121,7 +121,10 @@ def test_an_unverified_model_is_warned_of(folder: Path, tmp_path: Path) -> None:
         write_scores(exported, verified=verified)
         (note,) = predicted(folder, "digits", picture).notes
         assert warning in note
-    write_scores(exported, verified=True)
+    write_scores(exported, verified=True, winner=False)
+    (note,) = predicted(folder, "digits", picture).notes
+    assert note == "Careful: it is t007, not its study's winner."
+    write_scores(exported, winner=True)
     assert predicted(folder, "digits", picture).notes == []
 
 

@@ -86,7 +86,8 @@ def aliases(folder: Path, name: str) -> dict[str, int]:
 def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
     changes: dict[str, Any], mode: Any, reason: str
 ) -> None:
-    promoted, said = promotion(replace(CHAMPION, **changes), CHAMPION, Goal("val_accuracy", mode))
+    goal = Goal("val_accuracy", mode)
+    promoted, said = promotion(replace(CHAMPION, **changes), CHAMPION, goal, winner=True)
     assert not promoted
     assert reason in said
 
@@ -94,15 +95,22 @@ def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
 @pytest.mark.parametrize(("score", "mode"), [(0.91, "max"), (0.89, "min")])
 def test_a_better_score_makes_the_champion(score: float, mode: Any) -> None:
     promoted, said = promotion(
-        replace(CHAMPION, score=score), CHAMPION, Goal("val_accuracy", mode)
+        replace(CHAMPION, score=score), CHAMPION, Goal("val_accuracy", mode), winner=True
     )
     assert promoted
     assert f"val_accuracy {score:.4f} against 0.9000" in said
 
 
 def test_the_first_verified_export_is_the_champion() -> None:
-    assert promotion(CHAMPION, None, GOAL)[0]
-    assert not promotion(replace(CHAMPION, verified=False), None, GOAL)[0]
+    assert promotion(CHAMPION, None, GOAL, winner=True)[0]
+    assert not promotion(replace(CHAMPION, verified=False), None, GOAL, winner=True)[0]
+
+
+@pytest.mark.parametrize("champion", [None, CHAMPION])
+def test_a_trial_that_its_study_did_not_choose_is_no_champion(champion: Contender | None) -> None:
+    promoted, said = promotion(replace(CHAMPION, score=0.99), champion, GOAL, winner=False)
+    assert not promoted
+    assert said == "it is not its study's winner, which `hpsearch export digits` exports"
 
 
 def test_a_contender_survives_as_tags() -> None:
@@ -137,6 +145,9 @@ def test_the_aliases_follow_what_is_registered(tmp_path: Path, study: optuna.Stu
     _, said = add(tmp_path, "digits", study, finalist=None)
     assert aliases(tmp_path, name) == {"challenger": 6, "champion": 5}
     assert "kind is 'mean of retrainings on folds' and not 'score of one trial'" in said
+    _, said = add(tmp_path, "digits", study, finalist={"mean": 0.9}, winner=False)
+    assert aliases(tmp_path, name) == {"challenger": 7, "champion": 5}
+    assert "not @champion: it is not its study's winner" in said
 
 
 def test_a_champion_from_elsewhere_is_left_alone(tmp_path: Path, study: optuna.Study) -> None:
