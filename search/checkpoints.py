@@ -1,12 +1,8 @@
 """Checkpoints of a study's trials, as files that are there whole or not at all."""
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-from spaces.errors import InputError
 
 
 class Checkpoints:
@@ -39,11 +35,6 @@ class Checkpoints:
     def holds(self, number: int) -> bool:
         return any(path.suffix == ".npz" for path in self._files(number))
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left to be done for any trial."""
-        return not any(self._folder.glob("*.npz"))
-
     def keep_only(self, number: int, epoch: float) -> None:
         for path in self._files(number):
             if path != self._path(number, epoch):
@@ -61,25 +52,6 @@ class Checkpoints:
 
     def _path(self, number: int, epoch: float) -> Path:
         return self._folder / f"t{number:04d}-{epoch:.6f}.npz"
-
-
-@contextlib.contextmanager
-def sole_search(runs_dir: Path, study: str) -> Iterator[None]:
-    """Keeps a second search out of the study, until the block or the process ends.
-
-    Raises:
-        InputError: another search is at work on it.
-    """
-    path = runs_dir / "checkpoints" / f"{study}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"Another search is at work on the study {study}: wait for its end, or stop it."
-            ) from error
-        yield
 
 
 def write_whole(path: Path, content: bytes) -> None:

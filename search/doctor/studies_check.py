@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.tasks import TASKS
 from search import study as studies
-from search.checkpoints import Checkpoints, sole_search
+from search.checkpoints import Checkpoints
+from search.claim import lock_path, locked, refuse_others, sole_search
 from search.doctor.marks import Finding, mended, note, ok
 from search.doctor.mlflow_check import MlflowDoctor
 from search.settings import Settings
@@ -35,7 +36,7 @@ def study_findings(
     """
     name = study.study_name
     try:
-        with _alone(settings, name, mend=mend):
+        with _alone(settings, study, mend=mend):
             found = list(_found(study, settings, tracker, mend=mend))
     except InputError:  # of the lock
         return [ok(name, "a search is at work on it: left alone")]
@@ -43,11 +44,13 @@ def study_findings(
     return found or [ok(name, f"{counts}, nothing left over")]
 
 
-def _alone(settings: Settings, study: str, *, mend: bool) -> AbstractContextManager[None]:
+def _alone(settings: Settings, study: optuna.Study, *, mend: bool) -> AbstractContextManager[None]:
     """Keeps searches out meanwhile; a mere look makes no lock where there is none."""
-    lock = settings.runs_dir / "checkpoints" / f"{study}.lock"
-    if mend or lock.exists():
+    if mend:
         return sole_search(settings.runs_dir, study)
+    if lock_path(settings.runs_dir, study.study_name).exists():
+        return locked(settings.runs_dir, study)
+    refuse_others(settings.runs_dir, study)
     return contextlib.nullcontext()
 
 

@@ -1,15 +1,11 @@
 """Checkpoint files: whole or not at all, and one a trial."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from search.checkpoints import Checkpoints, sole_search, write_whole
-from spaces.errors import InputError
+from search.checkpoints import Checkpoints, write_whole
 
 
 @pytest.fixture
@@ -91,30 +87,3 @@ def test_a_crash_while_writing_leaves_the_old_content(
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
-
-
-def test_a_study_has_one_search_at_a_time(tmp_path: Path) -> None:
-    with sole_search(tmp_path, "one"):
-        with (
-            pytest.raises(InputError, match="Another search is at work on the study one"),
-            sole_search(tmp_path, "one"),
-        ):
-            pass
-        with sole_search(tmp_path, "another"):
-            pass
-    with sole_search(tmp_path, "one"):
-        pass
-
-
-def test_a_search_that_was_killed_does_not_keep_others_out(tmp_path: Path) -> None:
-    program = (
-        "import os, pathlib, signal\n"
-        "from search.checkpoints import sole_search\n"
-        f"with sole_search(pathlib.Path({str(tmp_path)!r}), 'one'):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
-    assert done.returncode == -signal.SIGKILL
-    with sole_search(tmp_path, "one"):
-        pass

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from pipelines.tasks import TASKS
 from search import study as studies
-from search.checkpoints import Checkpoints, sole_search
+from search.checkpoints import Checkpoints
+from search.claim import sole_search
 from search.commands import advice as cli_advice
 from search.doctor import examination as doctor
 from search.doctor.marks import Finding
@@ -151,7 +152,7 @@ def test_a_study_in_order_is_left_as_it_is(settings: Settings, logged: Logged) -
 
 def test_a_search_at_work_is_left_alone(settings: Settings, logged: Logged) -> None:
     logged.begin(a_digit_record(0.5, state="running"))
-    with sole_search(settings.runs_dir, NAME):
+    with sole_search(settings.runs_dir, logged.study):
         (finding,) = examined(settings)
     assert finding == Finding("ok", NAME, "a search is at work on it: left alone")
     assert runs(settings)[0].info.status == "RUNNING"
