@@ -1,7 +1,9 @@
 """Which trials end at a rung."""
 
+import math
+
 import optuna
-from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -9,26 +11,36 @@ REDUCTION = 2
 """One trial in so many goes on from a rung to the next: see docs/efficiency.md."""
 
 
-class SparingHalving(SuccessiveHalvingPruner):
+class SparingHalving(BasePruner):
     """Asynchronous successive halving that lets go on who is not behind the best.
 
     What ends best may begin slowly. Halving alone may then end what is drawn near it on the first
     rung, though it stands no worse there than the best did.
+
+    A trial is compared with all that were scored at its last step, as by Optuna's
+    SuccessiveHalvingPruner. That one notes a trial as judged while it judges it, so that a search
+    that dies before it has stored the verdict would let the trial go on when it judges again.
     """
 
-    def __init__(self) -> None:
-        super().__init__(min_resource=1, reduction_factor=REDUCTION, min_early_stopping_rate=0)
-
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return super().prune(study, trial) and self._is_behind_the_best(study, trial)
-
-    def _is_behind_the_best(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        best = max(completed, key=lambda each: sign * (each.value or 0.0), default=None)
         step = trial.last_step
+        if step is None:
+            return False
+        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        score = sign * trial.intermediate_values[step]
+        if math.isnan(score):
+            return True
+        trials = study.get_trials(deepcopy=False)
+        others = [
+            sign * other.intermediate_values[step]
+            for other in trials
+            if other.number != trial.number and step in other.intermediate_values
+        ]
+        n_places = max(1, (len(others) + 1) // REDUCTION)
+        if sum(other > score for other in others) < n_places:
+            return False
+        completed = [other for other in trials if other.state == TrialState.COMPLETE]
+        best = max(completed, key=lambda other: sign * (other.value or 0.0), default=None)
         if best is None or step not in best.intermediate_values:
             return True
-        # Not "worse than": a score that is not a number is neither, and behind.
-        ahead = sign * trial.intermediate_values[step] >= sign * best.intermediate_values[step]
-        return not ahead
+        return score < sign * best.intermediate_values[step]

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import optuna
 import pytest
+from optuna.pruners import SuccessiveHalvingPruner
 
-from search.pruner import SparingHalving
+from search.pruner import REDUCTION, SparingHalving
 
 Direction = Literal["maximize", "minimize"]
 SIGNS = {"maximize": 1.0, "minimize": -1.0}
@@ -74,3 +76,35 @@ def test_the_best_need_not_have_come_to_that_rung() -> None:
         search.completes(scores)
     assert not search.is_pruned(0.55)
     assert search.is_pruned(0.55, 0.6)
+
+
+@pytest.mark.parametrize("direction", SIGNS)
+def test_halves_are_those_of_optunas_own_pruner(direction: Direction) -> None:
+    ours = optuna.create_study(direction=direction, pruner=SparingHalving())
+    theirs = optuna.create_study(
+        direction=direction,
+        pruner=SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
+    )
+    random = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(200):  # none completes, so that nobody is spared
+        one, other = ours.ask(), theirs.ask()
+        for step in (1, 2, 4, 8):
+            score = float(random.choice(20))  # with ties
+            for trial in (one, other):
+                trial.report(score, step)
+            verdicts.append(one.should_prune())
+            assert verdicts[-1] == other.should_prune()
+            if verdicts[-1]:
+                break
+    assert 0 < sum(verdicts) < len(verdicts)
+
+
+def test_a_verdict_that_was_lost_is_given_again() -> None:
+    """As by a search that died between judging and storing it."""
+    search = Search()
+    for scores in (FAST, FAST, FAST, SLOW):
+        search.completes(scores)
+    trial = search.study.ask()
+    trial.report(0.49, 1)
+    assert [trial.should_prune() for _ in range(3)] == [True] * 3
