@@ -156,9 +156,12 @@ class TrialBook:
             self._unshown.popleft()()
 
     def interrupted(self, active: Active) -> None:
-        """Leaves the trial as it is, to be taken up by the next search."""
+        """Leaves the trial as it is stored, to be taken up by the next search.
+
+        Where its last checkpoint could not be written, that is the one before.
+        """
         if not active.record.ended:
-            active.record = replace(active.record, state="interrupted")
+            active.record = replace(active.stored or active.record, state="interrupted")
             self._write(active)
         self._log.end(active.record, {})
 
@@ -233,6 +236,7 @@ class TrialBook:
 
     def _write(self, active: Active) -> None:
         studies.write(self._study, active.trial, active.record)
+        active.stored = active.record
 
     def _count(self, number: int, record: Record) -> None:
         self.counts[record.state] += 1

@@ -41,6 +41,11 @@ class BrokenSearchError(RunFailedError):
     """Training after training crashes; the message says how."""
 
 
+def segment_seconds(settings: Settings) -> float:
+    """A worker is silent for that long by itself, and then until its epoch ends."""
+    return min(SEGMENT_SECONDS, settings.timeout_seconds / 3)
+
+
 @dataclass(eq=False)
 class Work:
     """A training that waits for a worker, is being trained, or whose artifacts are being made.
@@ -179,7 +184,7 @@ class Dispatch(ABC, Generic[W]):
             begin=record.epoch,
             until=record.epoch if record.ended else self._until(work),
             # Only without a time limit a segment's end does not depend on the machine's speed.
-            seconds=0.0 if settings.deterministic or record.ended else SEGMENT_SECONDS,
+            seconds=0.0 if settings.deterministic or record.ended else segment_seconds(settings),
             # Who trained it last still has the session.
             checkpoint=None if work.last_job else work.checkpoint,
             division=work.division,

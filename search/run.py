@@ -1,6 +1,7 @@
 """One search from its settings to its end: the walk of DESIGN.md, in order."""
 
 import contextlib
+import errno
 import gc
 import signal
 import time
@@ -9,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
 import optuna
-from optuna.trial import TrialState
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +20,8 @@ from pipelines.segment import prepare
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search import study as studies
-from search.checkpoints import Checkpoints, sole_search
+from search.checkpoints import Checkpoints
+from search.claim import sole_search
 from search.coordinator import Coordinator
 from search.engine import DaskEngine, local_engine
 from search.finalists.selection import kept_seconds, missing
@@ -26,13 +29,17 @@ from search.finalists.standings import summary, whole_verdict
 from search.finalists.training import FinalistTraining
 from search.settings import Settings
 from search.study import State
+from search.tracking.store import first_line
 from search.tracking.tracker import DatasetInfo, Tracker, TrackingError
 from search.tracking.trial_log import MlflowTrialLog, git_commit
 from search.view import SearchView, already_complete, beginning, ending
 from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training
+from spaces.errors import InputError, RunFailedError
 from spaces.space import Space
 from spaces.starts import known_configs
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def run_search(
@@ -54,30 +61,81 @@ def run_search(
         InputError: storage or MLflow cannot be used, or another search is at work on the study.
         BrokenSearchError: one trial after the other crashes.
         TrackingError: MLflow fails at the start.
+        RunFailedError: the disk or the storage fails on the way.
     """
     started = time.monotonic()
     training = task.training_for(settings.epochs)
     study = studies.open_study(settings, task, space, training, data.digest)
-    with sole_search(settings.runs_dir, study.study_name):
-        if settings.take_over:
-            old = studies.find_study(settings, task.name, settings.take_over)
-            taken = import_trials(task, space, study, old, training)
-            console.print(taken.text, soft_wrap=not console.is_terminal)
+    with sole_search(settings.runs_dir, study), _storage_errors(study.study_name):
+        fresh = not study.get_trials(deepcopy=False)
+        with _nothing_left(study) if fresh else contextlib.nullcontext():
+            for line in _begin(task, space, study, settings, training, fresh=fresh):
+                console.print(line, soft_wrap=not console.is_terminal)
         if _is_complete(study, task, settings):
             done = f"Study {study.study_name}: {already_complete(study)}"
             console.print(done, soft_wrap=not console.is_terminal)
             return True
         console.print(machine, soft_wrap=not console.is_terminal)
-        return _search(task, space, study, settings, training, data, console, command, started)
+        return _search(
+            task, space, study, settings, training, data, console, command, started, fresh=fresh
+        )
+
+
+def _begin(
+    task: Task,
+    space: Space,
+    study: optuna.Study,
+    settings: Settings,
+    training: Training,
+    *,
+    fresh: bool,
+) -> Iterator[str]:
+    """Puts what is known into the study before anything is drawn; yields what to say of it."""
+    if settings.take_over:
+        old = studies.find_study(settings, task.name, settings.take_over)
+        yield import_trials(task, space, study, old, training).text
+    if settings.warm_start and not fresh:
+        yield (
+            f"Study {study.study_name} has begun already: --warm-start {settings.warm_start} adds"
+            " nothing to it."
+        )
+    elif settings.warm_start:
+        other = studies.find_study(settings, settings.warm_start, None)
+        enqueue_from_task(study, space, other)
+    if settings.presets and fresh:
+        studies.enqueue_presets(study, space, known_configs(task.name))
+
+
+@contextlib.contextmanager
+def _nothing_left(study: optuna.Study) -> Iterator[None]:
+    """Takes a new study away again if the input is refused: it would be found as any other."""
+    try:
+        yield
+    except InputError:
+        optuna.delete_study(study_name=study.study_name, storage=study._storage)
+        raise
+
+
+@contextlib.contextmanager
+def _storage_errors(study: str) -> Iterator[None]:
+    """Says in a sentence that the disk is full, or the database gone."""
+    try:
+        yield
+    except (OSError, StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        if isinstance(error, OSError) and error.errno not in _DISK_ERRORS:
+            raise
+        raise RunFailedError(
+            f"The search of study {study} could not store what it did"
+            f" ({first_line(error)}): what was stored before is whole, and the same command goes"
+            " on from there."
+        ) from error
 
 
 def _is_complete(study: optuna.Study, task: Task, settings: Settings) -> bool:
     """Whether a search would do nothing, so that no cluster need be started for it."""
-    trials = study.get_trials(deepcopy=False)
-    unfinished = any(trial.state == TrialState.RUNNING for trial in trials)
-    unstored = not Checkpoints(settings.runs_dir, study.study_name).empty
-    finished = sum(trial.state.is_finished() for trial in trials)
-    if unfinished or unstored or finished < settings.trials:
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    checkpoints = Checkpoints(settings.runs_dir, study.study_name)
+    if len(ended) < settings.trials or any(checkpoints.holds(trial.number) for trial in ended):
         return False
     return not missing(study, task, settings)
 
@@ -92,13 +150,9 @@ def _search(
     console: Console,
     command: str,
     started: float,
+    *,
+    fresh: bool,
 ) -> bool:
-    fresh = not study.get_trials(deepcopy=False)
-    if fresh and settings.warm_start:
-        other = studies.find_study(settings, settings.warm_start, None)
-        enqueue_from_task(study, space, other)
-    if fresh and settings.presets:
-        studies.enqueue_presets(study, space, known_configs(task.name))
     for line in beginning(task, data, study, settings, training, fresh=fresh):
         console.print(line, soft_wrap=not console.is_terminal)
     view = SearchView(console, task.goal.metric)
@@ -107,6 +161,7 @@ def _search(
         local_engine(settings.workers) as engine,
         _parent_run(task, study, settings, data, engine, tracker, console, command) as log,
     ):
+        studies.touch(study)
         coordinator = Coordinator(
             task,
             space,

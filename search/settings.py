@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines.runtime import Precision
 from spaces.errors import InputError
 
+LEAST_TIMEOUT_SECONDS = 30.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -57,8 +58,11 @@ class Settings:
         _at_least("--finalists", self.finalists, 0)
         if self.draws is not None:
             _at_least("--seeds", self.draws, 1)
-        if self.timeout_seconds <= 0:
-            raise InputError(f"--timeout must be longer than 0, got {self.timeout_seconds:g}s.")
+        if self.timeout_seconds < LEAST_TIMEOUT_SECONDS:
+            raise InputError(
+                f"--timeout must be at least {LEAST_TIMEOUT_SECONDS:g}s, got"
+                f" {self.timeout_seconds:g}s: a worker needs that to start and to build a network."
+            )
 
 
 def parse_duration(option: str, text: str) -> float:

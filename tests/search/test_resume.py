@@ -246,6 +246,32 @@ def test_a_trial_whose_checkpoint_is_gone_starts_anew(tmp_path: Path) -> None:
     assert_whole(study, log, tmp_path, trials=1)
 
 
+def test_a_full_disk_costs_no_more_than_what_it_could_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, log, n_saved = new_study(), FakeLog(), 0
+    save = Checkpoints.save
+
+    def until_full(self: Checkpoints, number: int, epoch: float, content: bytes) -> None:
+        nonlocal n_saved
+        n_saved += 1
+        if n_saved == 4:
+            raise OSError(28, "No space left on device")
+        save(self, number, epoch, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", until_full)
+        search = coordinator(study, tmp_path, FakeEngine(rows_per_segment=1), log, trials=1)
+        with pytest.raises(OSError, match="No space"):
+            search.run()
+    (record,) = records(study)
+    assert (record.state, record.epoch) == ("interrupted", 3.0)
+    engine = FakeEngine(rows_per_segment=1)
+    coordinator(study, tmp_path, engine, log, trials=1).run()
+    assert engine.sent[0].segment.begin == 3.0
+    assert_whole(study, log, tmp_path, trials=1)
+
+
 def test_what_the_log_missed_is_logged_by_the_next_search(tmp_path: Path) -> None:
     study, log = new_study(), FakeLog()
     log.down = True

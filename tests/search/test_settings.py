@@ -39,6 +39,11 @@ def test_no_time_at_all_is_refused(text: str) -> None:
         parse_duration("--timeout", text)
 
 
+TOO_SHORT = (
+    "--timeout must be at least 30s, got 29s: a worker needs that to start and to build a network."
+)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -49,7 +54,7 @@ def test_no_time_at_all_is_refused(text: str) -> None:
         ({"epochs": 0}, "--epochs must be at least 1, got 0."),
         ({"finalists": -1}, "--finalists must be at least 0, got -1."),
         ({"draws": 0}, "--seeds must be at least 1, got 0."),
-        ({"timeout_seconds": 0.0}, "--timeout must be longer than 0, got 0s."),
+        ({"timeout_seconds": 29.0}, TOO_SHORT),
     ],
 )
 def test_a_number_that_is_too_small_is_refused(wrong: dict[str, Any], sentence: str) -> None:
@@ -59,5 +64,5 @@ def test_a_number_that_is_too_small_is_refused(wrong: dict[str, Any], sentence: 
 
 
 def test_the_smallest_numbers_are_fine() -> None:
-    settings = Settings(trials=1, workers=1, seed=0, epochs=1, timeout_seconds=0.1)
+    settings = Settings(trials=1, workers=1, seed=0, epochs=1, timeout_seconds=30.0)
     assert settings.budget_seconds is None
