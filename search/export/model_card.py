@@ -277,8 +277,7 @@ def _files(task: Task, check: Check | None) -> list[str]:
         "- `model.keras`: the trained network",
         "- `train.py`: trains the same network from the same data, without hpsearch",
         "- `requirements.txt`: what `train.py` needs, in the versions used here",
-        f"- `config.yaml`: the config, for `hpsearch train {task.name} --config config.yaml`; the"
-        " same as `config.json`",
+        f"- `config.yaml`, `config.json`: for `hpsearch train {task.name} --config config.yaml`",
         "- `configs.csv`: the ten best configs of the study; `scores.json`: this card's numbers",
     ]
     if DATA[task.name].prepared:
