@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from pipelines.updates import FusedAdam, FusedAdamW, FusedSGD, LocalNadam, LocalRMSprop
+from pipelines.updates import FusedAdam, FusedAdamW, FusedRMSprop, FusedSGD, LocalNadam
 from spaces.config import OPTIMIZER_DEFAULTS, Config
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": FusedSGD,
-    "rmsprop": LocalRMSprop,
+    "rmsprop": FusedRMSprop,
     "adam": FusedAdam,
     "adamw": FusedAdamW,
     "nadam": LocalNadam,

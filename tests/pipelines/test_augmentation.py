@@ -1,4 +1,4 @@
-"""Augmentation, on real digits and on single bright points whose way can be computed."""
+"""Augmentation, on real digits and photos and on single points whose way can be computed."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_sample_image
 
 from pipelines.augmentation import ERASED_AREA, augment
 from pipelines.splits import SearchData
@@ -45,6 +46,22 @@ def centres_of_mass(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mass = images[..., 0] / images[..., 0].sum(axis=(1, 2), keepdims=True)
     offsets = np.arange(SIDE) - CENTRE
     return (mass.sum(axis=1) * offsets).sum(axis=1), (mass.sum(axis=2) * offsets).sum(axis=1)
+
+
+def largest_draws(shape: Any, *_: Any) -> tf.Tensor:
+    """Instead of random ones: as far to the right and up as may be, and no shear."""
+    draws = np.ones(shape, np.float32)
+    draws[1] = 0
+    draws[5] = -1
+    return tf.constant(draws)
+
+
+@pytest.fixture(scope="module")
+def photos() -> np.ndarray:
+    """COUNT pieces of a photo of a temple, in colours."""
+    photo = load_sample_image("china.jpg").astype(np.float32)
+    places = np.random.default_rng(0).integers(0, np.array(photo.shape[:2]) - SIDE, (COUNT, 2))
+    return np.stack([photo[y : y + SIDE, x : x + SIDE] for y, x in places])
 
 
 @pytest.fixture
@@ -122,18 +139,62 @@ def test_the_centre_moves_no_farther_than_the_shift_whatever_else_is_done() -> N
 def test_turn_zoom_and_shift_together_bring_a_point_where_arithmetic_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def largest_draws(shape: Any, *_: Any) -> tf.Tensor:
-        draws = np.ones(shape, np.float32)
-        draws[1] = 0  # no shear
-        draws[5] = -1  # up
-        return tf.constant(draws)
-
     monkeypatch.setattr(tf.random, "stateless_uniform", largest_draws)
     together = Augmentation(shift=4 / SIDE, rotation=90, zoom=0.5, shear=10)
     right, below = centres_of_mass(augmented(spot(9, 3), together)[:1])
     # Shrunk to 2/3, turned a quarter to the left, then moved 4 pixels right and up.
     assert right[0] == pytest.approx(2 + 4, abs=0.35)
     assert below[0] == pytest.approx(-6 - 4, abs=0.35)
+
+
+@pytest.mark.parametrize(
+    "together",
+    [
+        Augmentation(shift=0.1),
+        Augmentation(zoom=0.3),
+        Augmentation(shift=0.3, zoom=0.2),
+        Augmentation(shift=0.1, flip=True),
+    ],
+    ids=str,
+)
+def test_without_rotation_pixels_are_those_of_the_general_transform(
+    together: Augmentation, photos: np.ndarray, images: np.ndarray
+) -> None:
+    for batch in (photos, images):
+        quick = augmented(batch, together)
+        # So small a rotation turns nothing, but it cannot be had by rows and columns apart.
+        general = augmented(batch, together.model_copy(update={"rotation": 1e-30}))
+        np.testing.assert_allclose(quick, general, rtol=0, atol=2e-3)
+        assert not np.array_equal(quick, general)  # they were indeed computed in two ways
+
+
+@pytest.mark.parametrize("limits", [{"shift": 0.2}, {"zoom": 0.3}, {"rotation": 20, "shift": 0.1}])
+def test_a_flip_mirrors_what_else_was_done(limits: dict[str, float], photos: np.ndarray) -> None:
+    flipped_alone = augmented(photos, Augmentation(flip=True))
+    mirrored = (flipped_alone != photos).any(axis=(1, 2, 3))
+    moved = augmented(photos, Augmentation(**limits))
+    moved[mirrored] = moved[mirrored, :, ::-1]
+    both = augmented(photos, Augmentation(flip=True, **limits))
+    np.testing.assert_allclose(both, moved, rtol=0, atol=5e-3)
+
+
+def test_a_shift_by_whole_pixels_copies_them_and_leaves_black_behind(
+    monkeypatch: pytest.MonkeyPatch, photos: np.ndarray
+) -> None:
+    monkeypatch.setattr(tf.random, "stateless_uniform", largest_draws)
+    square = photos[:, :28, :28]
+    expected = np.zeros_like(square)
+    expected[:, :-7, 7:] = square[:, 7:, :-7]
+    assert np.array_equal(augmented(square, Augmentation(shift=7 / 28)), expected)
+
+
+@pytest.mark.parametrize("rotation", [0, 20])
+def test_all_channels_of_an_image_are_changed_alike(rotation: float, photos: np.ndarray) -> None:
+    everything = EVERYTHING.model_copy(update={"rotation": rotation, "shear": 0})
+    together = augmented(photos, everything)
+    for channel in range(3):
+        alone = augmented(photos[..., channel : channel + 1], everything)
+        np.testing.assert_allclose(together[..., channel], alone[..., 0], rtol=0, atol=1e-3)
 
 
 def test_a_flip_mirrors_half_of_the_images_exactly(images: np.ndarray) -> None:
