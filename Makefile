@@ -68,14 +68,14 @@ compare: $(VENV)/ready ## what sets trials apart, and what it did: TASK=fashion 
 	@$(HPSEARCH) compare $(TASK) $(TRIALS)
 
 plan: $(VENV)/ready ## what a search would try and take: TASK=fashion BUDGET=30m
-	@$(HPSEARCH) plan $(TASK) $(if $(TRIALS),--trials $(TRIALS)) $(if $(BUDGET),--budget $(BUDGET)) \
-		$(if $(WORKERS),--workers $(WORKERS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
+	@$(HPSEARCH) plan $(TASK) $(OPTIONS)
 
 doctor: $(VENV)/ready ## check the machine, data, storage and MLflow, and mend what can be
 	@$(HPSEARCH) doctor
 
-dashboard: $(VENV)/ready ## Optuna's dashboard on the studies, trials linked to their runs
-	@$(HPSEARCH) dashboard
+# With the task that was asked for, not with the one that others take by default.
+dashboard: $(VENV)/ready ## Optuna's dashboard on all studies, or on the last one of TASK
+	@$(HPSEARCH) dashboard $(if $(filter file,$(origin TASK)),,$(TASK))
 
 ui: $(VENV)/ready ## the MLflow UI on this machine
 	@$(HPSEARCH) ui

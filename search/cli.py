@@ -20,13 +20,17 @@ from search.commands.command_line import MORE, command_line, console, find_task
 from search.commands.options import (
     DataDir,
     Epochs,
+    Finalists,
+    FinalistSeeds,
     Overrides,
     Precision,
+    Presets,
     RunsDir,
     Seed,
     Storage,
     Task,
     TrackingUri,
+    Trials,
     Workers,
 )
 
@@ -46,16 +50,14 @@ def search(
     context: typer.Context,
     task: Task = "digits",
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    trials: Annotated[int, typer.Option(help="Finished trials, earlier ones included.")] = 50,
+    trials: Trials = 50,
     budget: Annotated[
         str | None, typer.Option(help="Time for this call: 90s, 30m, 1h30m.")
     ] = None,
     workers: Workers = None,
     seed: Seed = 0,
     epochs: Epochs = None,
-    presets: Annotated[
-        bool, typer.Option(help="Try our starting points and the tutorials' models first.")
-    ] = True,
+    presets: Presets = True,
     warm_start: Annotated[
         str | None,
         typer.Option("--warm-start", metavar="TASK", help="Try the best of another task first."),
@@ -64,13 +66,8 @@ def search(
         str | None,
         typer.Option("--from", metavar="STUDY", help="Take over a study's trials that fit."),
     ] = None,
-    finalists: Annotated[
-        int, typer.Option(help="Best configs to train again at the end; 0 for none.")
-    ] = 5,
-    draws: Annotated[
-        int | None,
-        typer.Option("--seeds", help="Fresh seeds a finalist: 3, or 10 folds of few rows."),
-    ] = None,
+    finalists: Finalists = 5,
+    draws: FinalistSeeds = None,
     precision: Precision = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same study with many workers; slower.")

@@ -5,9 +5,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 
+from pipelines.tasks import TASKS
 from search import study as studies
 from search.settings import Settings
-from search.storage import open_storage
+from search.storage import missing_file
+from search.stored import stored_studies
 from search.study import NoStudyError, Record
 from search.tracking.trial_log import in_words, trial_name
 from spaces.errors import InputError
@@ -18,21 +20,21 @@ OBJECTIVES = "dashboard:objective_names"
 
 
 def chosen_studies(settings: Settings, task: str | None) -> list[optuna.Study]:
-    """The study of a task that was worked on last; without a task all that are stored.
+    """The study of a task that was worked on last; without a task all of our tasks.
+
+    In a storage that a team shares, studies of others are not ours to write notes to.
 
     Raises:
         InputError: there is none, or the storage cannot be used.
     """
     if task is not None:
         return [studies.find_study(settings, task, None)]
-    database = settings.runs_dir / "optuna.db"
-    if settings.storage is None and not database.exists():  # it would be made
-        raise NoStudyError(f"There is no {database} yet: run `hpsearch search` first.")
-    storage = open_storage(settings.runs_dir, settings.storage)
-    names = optuna.get_all_study_names(storage)
-    if not names:
-        raise NoStudyError("No study is stored yet: run `hpsearch search` first.")
-    return [optuna.load_study(study_name=each, storage=storage) for each in names]
+    found = [each for each in stored_studies(settings) if each.user_attrs.get("task") in TASKS]
+    if not found:
+        missing = missing_file(settings)
+        why = f"There is no {missing} yet" if missing else "No study of ours is stored yet"
+        raise NoStudyError(f"{why}: run `hpsearch search` first.")
+    return found
 
 
 def write_notes(study: optuna.Study, mlflow: str) -> int:
@@ -50,13 +52,12 @@ def write_notes(study: optuna.Study, mlflow: str) -> int:
     if "metric" in study.user_attrs:
         storage.set_study_system_attr(study_id, OBJECTIVES, [study.user_attrs["metric"]])
     known = storage.get_study_system_attrs(study_id)
-    task = str(study.user_attrs.get("task", ""))
-    notes: dict[int | None, str] = {None: _study_note(study, task)}
+    notes: dict[int | None, str] = {None: _study_note(study)}
     for trial in study.get_trials(deepcopy=False):
         record = studies.read(trial)
         if record is not None and record.ended:
             run_id = studies.run_of(study, trial.number, record)
-            notes[trial._trial_id] = _trial_note(task, trial.number, record, run_id, mlflow)
+            notes[trial._trial_id] = _trial_note(study, trial.number, record, run_id, mlflow)
     missing = {key: text for key, text in notes.items() if note_ver_key(key) not in known}
     for key, text in missing.items():
         # The version last: with it the note is there.
@@ -96,20 +97,20 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing of each request."""
 
 
-def _study_note(study: optuna.Study, task: str) -> str:
-    metric = study.user_attrs.get("metric", "the goal")
+def _study_note(study: optuna.Study) -> str:
+    task = study.user_attrs["task"]
+    metric, name = study.user_attrs.get("metric", "the goal"), study.study_name
     return f"""Hyperparameter search for **{task}**; the objective is `{metric}`.
 
 - A pruned trial was not in the better half at a rung; one that failed for its config (diverged, out of memory, invalid shape) counts as pruned too, and as infeasible: the note of each trial says which.
 - The steps of the intermediate values are first rungs, not epochs; MLflow has the epochs.
-- `hpsearch report {task}` says what each hyperparameter did; `hpsearch leaderboard {task}` names the best.
+- `hpsearch report {task} --study {name}` says what each hyperparameter did; `hpsearch leaderboard {task} --study {name}` names the best.
 - Renaming or deleting the study here is for good: `hpsearch search` would no longer find it.
 """  # noqa: E501 - Markdown
 
 
-def _trial_note(task: str, number: int, record: Record, run_id: str, mlflow: str) -> str:
+def _trial_note(study: optuna.Study, number: int, record: Record, run_id: str, mlflow: str) -> str:
+    show = f"hpsearch show {study.user_attrs['task']} {number} --study {study.study_name}"
     seen = f"[Its run in MLflow]({mlflow}/#/runs/{run_id}), while `hpsearch ui` runs; or"
     start = seen if run_id else "It has no run in MLflow; but"
-    return (
-        f"**{trial_name(number)}** {in_words(record)}\n\n{start} `hpsearch show {task} {number}`."
-    )
+    return f"**{trial_name(number)}** {in_words(record)}\n\n{start} `{show}`."

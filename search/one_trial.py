@@ -29,16 +29,17 @@ def numbered(study: optuna.Study, called: str) -> tuple[int, Record]:
     if not digits.isdecimal():
         raise InputError(f"A trial is a number such as 17, or '{BEST}', got '{called}'.")
     number, trials = int(digits), study.get_trials(deepcopy=False)
-    search = f"`hpsearch search {study.user_attrs['task']}`"
     if not trials:
-        raise InputError(f"{study.study_name} has no trial yet: run {search} for longer.")
+        raise InputError(f"{study.study_name} has no trial yet: run the command that began it.")
     if number >= len(trials):
         last = trial_name(len(trials) - 1)
         raise InputError(f"{study.study_name} has no trial {number}: its last one is {last}.")
     found = studies.read(trials[number])
     if found is None:
-        name = trial_name(number)
-        raise InputError(f"{name} of {study.study_name} has not been begun: {search} trains it.")
+        raise InputError(
+            f"{trial_name(number)} of {study.study_name} has not been begun: the command that"
+            " began the study goes on with it."
+        )
     return number, found
 
 

@@ -19,7 +19,7 @@ from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, use
 from search.study import epoch_text, rungs, study_name
 from search.texts import clock_text, n_of
 from spaces.config import Training
-from spaces.presets import presets_of
+from spaces.presets import Preset, presets_of
 from spaces.space import Space
 from spaces.starts import STARTS
 
@@ -62,7 +62,7 @@ def make_plan(
     """Looks at what there is.
 
     Args:
-        stored: The studies of the task, the one that was worked on last at the end.
+        stored: The studies of the task, the newest at the end.
     """
     training = task.training_for(settings.epochs)
     drawn = draws(space, training)
@@ -135,9 +135,9 @@ def _dimensions(plan: Plan) -> str:
 def _order(plan: Plan) -> list[str]:
     task, settings = plan.task, plan.settings
     lines = []
-    every = presets_of(task.name)
-    fitting = [preset.name for preset in every if plan.space.contains(preset.config)]
-    starts = sum(plan.space.contains(config) for config in STARTS.get(task.name, {}).values())
+    every, fitting = presets_of(task.name), _presets(plan)
+    of_task = STARTS.get(task.name, {}).values() if settings.presets else ()
+    starts = sum(plan.space.contains(config) for config in of_task)
     if plan.study is not None:
         lines.append(f"It goes on with {plan.study.study_name}: {_finished(plan)} finished.")
     elif fitting or starts:
@@ -235,11 +235,15 @@ def _finalist_seconds(plan: Plan, pace: Pace) -> float:
     if plan.study is not None and _n_finished(plan) >= settings.trials:
         count = len(missing(plan.study, plan.task, settings))
     else:
-        has_preset = any(plan.space.contains(p.config) for p in presets_of(plan.task.name))
-        count = (min(settings.finalists, settings.trials) + has_preset) * n_draws(
-            plan.task, settings
-        )
+        configs = min(settings.finalists, settings.trials) + bool(_presets(plan))
+        count = configs * n_draws(plan.task, settings)
     return count * pace.retraining_seconds / settings.workers
+
+
+def _presets(plan: Plan) -> list[Preset]:
+    """Those that the search tries."""
+    every = presets_of(plan.task.name) if plan.settings.presets else []
+    return [preset for preset in every if plan.space.contains(preset.config)]
 
 
 def _n_finished(plan: Plan) -> int:

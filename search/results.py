@@ -23,8 +23,8 @@ def leaders(study: optuna.Study, top: int) -> list[tuple[int, Record]]:
     found = studies.best_first(study, ("completed",))
     if not found:
         raise InputError(
-            f"No trial of {study.study_name} has completed yet: run"
-            f" `hpsearch search {study.user_attrs['task']}` for longer."
+            f"No trial of {study.study_name} has completed yet: run the command that began it"
+            " for longer."
         )
     return found[:top]
 

@@ -1,8 +1,8 @@
 """`hpsearch show`: one trial as a person wants it."""
 
 import math
+import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import optuna
 from rich.console import Group, RenderableType
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipelines.tasks import Task
 from search import study as studies
+from search.addresses import where_options
 from search.config_words import sentences
 from search.finalists.verdict import Standing, on_folds, verdict
 from search.layers import Layers, layers_of
@@ -19,11 +20,10 @@ from search.one_trial import gap, input_shape, place, standing_of
 from search.settings import Settings
 from search.study import Record
 from search.texts import n_of, sparkline
+from search.tracking.store import locate
 from search.tracking.trial_log import trial_name
 
 SPARK_WIDTH = 48
-UI = "http://127.0.0.1:5000"
-"""Where `hpsearch ui` serves unless told otherwise."""
 
 
 def trial_page(task: Task, study: optuna.Study, number: int, record: Record) -> Group:
@@ -155,34 +155,35 @@ def _finalist(study: optuna.Study, standing: Standing) -> list[str]:
 
 
 def next_steps(
-    task: Task, study: optuna.Study, settings: Settings, number: int, record: Record, where: str
+    task: Task,
+    study: optuna.Study,
+    settings: Settings,
+    number: int,
+    record: Record,
+    named: str | None,
 ) -> list[str]:
     """Addresses and commands, in lines that are not to be broken.
 
     Args:
-        where: As `where_options` says it.
+        named: The study, if the user has named it.
     """
     lines = [""]
     run_id = studies.run_of(study, number, record)
+    runs = where_options(settings, storage=False)
     if run_id:
-        lines.append(f"MLflow:      {UI}/#/runs/{run_id} (after hpsearch ui)")
+        mlflow = locate(settings.runs_dir, settings.tracking_uri)
+        after = f" (after hpsearch ui{runs})" if mlflow.artifacts else ""
+        lines.append(f"MLflow:      {mlflow.ui_address}/#/runs/{run_id}{after}")
     if record.state == "completed":
-        lines.append(f"Export it:   hpsearch export {task.name} --trial {number}{where}")
+        export = f"hpsearch export {task.name} --trial {number}{where_options(settings, named)}"
+        lines.append(f"Export it:   {export}")
     config = settings.runs_dir / "artifacts" / run_id / "artifacts" / "config.yaml"
     if run_id and config.is_file():
-        train = f"hpsearch train {task.name} --config {config} --seed {record.seed}"
-        lines.append(f"Train again: {train}")
+        train = f"hpsearch train {task.name} --config {shlex.quote(str(config))}"
+        lines.append(f"Train again: {train} --seed {record.seed}{runs}")
     if not record.ended:
-        lines.append(f"Go on:       hpsearch search {task.name}")
+        lines.append("Go on:       the command that began the search goes on with it")
     return lines
-
-
-def where_options(settings: Settings, study: str | None) -> str:
-    """The options by which other commands find the same study."""
-    options = f" --study {study}" if study else ""
-    if settings.runs_dir != Path("mlruns"):
-        options += f" --runs-dir {settings.runs_dir}"
-    return options + (f" --storage {settings.storage}" if settings.storage else "")
 
 
 def _score(value: float) -> str:

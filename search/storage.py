@@ -1,12 +1,13 @@
 """Where studies are stored: a database of Optuna's layout, and how the one writer uses it."""
 
-import re
 from pathlib import Path
 
 import optuna
 import sqlalchemy
 from optuna.storages._cached_storage import _CachedStorage
 
+from search.addresses import without_password
+from search.settings import Settings
 from search.sole_writer import SoleWriterStorage
 from spaces.errors import InputError
 
@@ -44,9 +45,24 @@ def open_storage(
         return SoleWriterStorage(storage) if sole_writer else _CachedStorage(storage)
     except _STORAGE_ERRORS as error:
         reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
-        shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", place)
+        shown = without_password(place)
         remedy = "check --storage" if url else "move it away to start anew"
         raise InputError(f"Cannot use the Optuna storage {shown}: {reason}; {remedy}.") from error
+
+
+def missing_file(settings: Settings) -> Path | None:
+    """The SQLite file that the storage would be, where it is not there: opening would make it."""
+    path = settings.runs_dir / "optuna.db"
+    if settings.storage:
+        try:
+            url = sqlalchemy.engine.make_url(settings.storage)
+        except _STORAGE_ERRORS:
+            return None  # `open_storage` says what is wrong with it
+        name = url.database or ":memory:"
+        if url.get_backend_name() != "sqlite" or name.startswith((":memory:", "file:")):
+            return None
+        path = Path(name)
+    return None if path.exists() else path
 
 
 def _write_ahead(storage: optuna.storages.RDBStorage) -> None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipelines.tasks import Task
 from search.pruner import REDUCTION, SparingHalving
 from search.sampler import ReseededTPE
 from search.settings import Settings
-from search.storage import open_storage
+from search.storage import missing_file, open_storage
 from spaces.config import Config, Training
 from spaces.errors import InputError
 from spaces.space import Space
@@ -138,10 +138,9 @@ def find_study(settings: Settings, task: str, name: str | None) -> optuna.Study:
         NoStudyError: there is none of the task.
         InputError: there is none of the name.
     """
-    url = settings.storage or f"sqlite:///{settings.runs_dir / 'optuna.db'}"
-    kind, _, path = url.partition(":///")
-    if kind == "sqlite" and not Path(path).exists():  # it would be made
-        raise _no_study(task, f"there is no {path}")
+    missing = missing_file(settings)
+    if missing is not None:
+        raise _no_study(task, f"there is no {missing}")
     storage = open_storage(settings.runs_dir, settings.storage)
     summaries = [
         summary
@@ -209,11 +208,17 @@ def seed_of(study_seed: int, number: int) -> int:
 
 
 def enqueue_presets(study: optuna.Study, space: Space, configs: Mapping[str, Config]) -> int:
-    """Puts the configs that lie in the space in line; returns how many."""
-    fitting = {name: config for name, config in configs.items() if space.contains(config)}
-    for name, config in fitting.items():
-        study.enqueue_trial(space.encode(config), user_attrs={"preset": name})
-    return len(fitting)
+    """Puts the configs that lie in the space in line; returns how many.
+
+    One that the study has taken over from another is not trained again.
+    """
+    records = [read(trial) for trial in study.get_trials(deepcopy=False)]
+    here = [space.encode(record.parsed_config()) for record in records if record]
+    fitting = {name: space.encode(c) for name, c in configs.items() if space.contains(c)}
+    new = {name: params for name, params in fitting.items() if params not in here}
+    for name, params in new.items():
+        study.enqueue_trial(params, user_attrs={"preset": name})
+    return len(new)
 
 
 def best_first(study: optuna.Study, states: Sequence[State]) -> list[tuple[int, Record]]:
@@ -226,9 +231,15 @@ def best_first(study: optuna.Study, states: Sequence[State]) -> list[tuple[int, 
     return sorted(chosen, key=lambda pair: (sign * pair[1].best[metric], pair[0]))
 
 
+def touch(study: optuna.Study) -> None:
+    """Makes it the study that was worked on last."""
+    study.set_user_attr("touched", time.time())
+
+
 def _last_touched(study: optuna.Study) -> float:
-    times = [t.datetime_start for t in study.get_trials(deepcopy=False) if t.datetime_start]
-    return max((time.timestamp() for time in times), default=0.0)
+    trials = study.get_trials(deepcopy=False)
+    begun = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]
+    return max([float(study.user_attrs.get("touched", 0.0)), *begun])
 
 
 def _no_study(task: str, why: str) -> NoStudyError:

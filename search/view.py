@@ -13,6 +13,7 @@ from rich.text import Text
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.active import Active
+from search.addresses import where_options
 from search.coordinator import Coordinator
 from search.finalists.selection import LEAST_SHARE, Attempt, n_draws
 from search.finalists.standings import verdict_lines
@@ -218,7 +219,6 @@ def ending(
     Args:
         finalists: The verdict on them.
     """
-    task = coordinator.task.name
     seconds = max(coordinator.elapsed, 1e-9)
     what = "Stopped" if coordinator.stopped else "Done"
     time_spent = coordinator.spent.text(seconds * coordinator.n_workers)
@@ -240,8 +240,19 @@ def ending(
         what = " and ".join(left)
         lines.append(f"{what} unfinished: the same command goes on with what is left.")
     if coordinator.book.best is not None:
-        lines.append(f"Next: hpsearch leaderboard {task}, hpsearch export {task}, hpsearch ui")
+        lines.append(Text(_next(coordinator.task.name, coordinator.settings)))
     return lines
+
+
+def _next(task: str, settings: Settings) -> str:
+    """Commands on what was found; each a line where it must say where that lies."""
+    where = where_options(settings)
+    commands = (
+        f"hpsearch leaderboard {task}{where_options(settings, mlflow=False)}",
+        f"hpsearch export {task}{where}",
+        f"hpsearch ui{where_options(settings, storage=False)}",
+    )
+    return "Next: " + ("\n      " if where else ", ").join(commands)
 
 
 def already_complete(study: optuna.Study) -> str:

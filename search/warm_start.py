@@ -15,7 +15,7 @@ from search.tracking.trial_log import trial_name
 from spaces.config import OPTIMIZER_DEFAULTS, Config, Training
 from spaces.domains import Choice, Domain, Float, Value
 from spaces.errors import InputError
-from spaces.space import Space
+from spaces.space import Space, flat_values
 
 ORIGIN = "imported_from"
 """User attribute of a trial that was taken over: the study and trial that trained it."""
@@ -52,7 +52,7 @@ class Imported:
 def enqueue_from_task(
     study: optuna.Study, space: Space, other: optuna.Study, top: int = TOP
 ) -> int:
-    """Puts the best configs of another task's study in line, once a study; returns how many.
+    """Puts the best configs of another task's study in line; returns how many.
 
     Raises:
         InputError: no trial of `other` has completed, or it is a study of the same task.
@@ -68,8 +68,6 @@ def enqueue_from_task(
         raise InputError(
             f"No trial of {other.study_name} has completed: run `hpsearch search {task}` first."
         )
-    if study.get_trials(deepcopy=False):
-        return 0
     fitted: dict[str, dict[str, Value]] = {}
     for number, record in best:
         config = fitted_into(space, record.parsed_config())
@@ -88,7 +86,7 @@ def fitted_into(space: Space, config: Config) -> Config:
     parameters of an optimizer to its defaults.
     """
     defaults = {name: value for own in OPTIMIZER_DEFAULTS.values() for name, value in own.items()}
-    known = {**defaults, **_flat(config)}
+    known = {**defaults, **flat_values(config)}
     values = {
         name: _nearest(domain, known[name]) if name in known else _middle(domain)
         for name, domain in space.domains.items()
@@ -188,15 +186,6 @@ def _encoded(
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )
-
-
-def _flat(config: Config) -> dict[str, Value]:
-    """The flat values of a config; the first block and layer speak for what all share."""
-    network = config.network
-    first = {"blocks": network.blocks[:1], "layers": network.layers[:1]}
-    shared = config.model_copy(update={"network": network.model_copy(update=first)}).parameters()
-    counts = {"blocks": len(network.blocks), "layers": len(network.layers)}
-    return {**config.parameters(), **shared, **counts}
 
 
 def _nearest(domain: Domain, value: Value) -> Value:

@@ -126,6 +126,11 @@ class Float:
     def between(self, low: str, high: str) -> "Float":
         first, last = float(self.parse(low)), float(self.parse(high))
         if self.zero and first == 0:
+            if last < self.low:
+                raise InputError(
+                    f"{low}..{high} holds nothing but 0: write 0 alone, or let it end at"
+                    f" {self.low:g} or above"
+                )
             return replace(self, high=last)
         return replace(self, low=first, high=last, zero=False)
 

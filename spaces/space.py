@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 from pydantic import ValidationError
 
@@ -87,7 +88,7 @@ class Space:
         Raises:
             InputError: the config does not lie in this space.
         """
-        values = _read(config)
+        values = flat_values(config)
         used = {name: value for name, value in values.items() if name in self.domains}
         for name, value in used.items():
             if not self.domains[name].contains(value):
@@ -107,8 +108,23 @@ class Space:
         """The space with `name=low..high`, `name=a,b` or `name=value` applied.
 
         Raises:
-            InputError: an unknown name, or a value outside the domain; it shows the range.
+            InputError: an unknown name, a value outside the domain, which shows the range, or one
+            that no config would use.
         """
+        given = list(overrides)
+        for override in self.unused(given):
+            raise InputError(
+                f"'{override}' would never be used: the other values of --set leave no config"
+                f" with a {override.partition('=')[0]}; leave it out, or widen them."
+            )
+        return self._narrowed(given)
+
+    def unused(self, overrides: Collection[str]) -> list[str]:
+        """Those that no config would use, were all of them applied; raises as `narrow`."""
+        used = self._narrowed(overrides)._used()
+        return [override for override in overrides if override.partition("=")[0] not in used]
+
+    def _narrowed(self, overrides: Collection[str]) -> "Space":
         domains = dict(self.domains)
         for override in overrides:
             name, equals, text = override.partition("=")
@@ -156,6 +172,19 @@ class Space:
             needed |= {"family", "kernel_size", "padding", "pooling"}
         needed |= {f"filters_{i}" for i in range(1, _most(self.domains, "blocks") + 1)}
         return needed | {f"units_{i}" for i in range(1, _most(self.domains, "layers") + 1)}
+
+    def _used(self) -> set[str]:
+        """The names that at least one config has a use for."""
+        values = {name: _edges(domain)[-1] for name, domain in self.domains.items()}
+        for count in ("blocks", "layers"):
+            values[count] = _most(self.domains, count)
+        families = _edges(self.domains.get("family", Choice("mlp")))
+        kinds = product(families, _edges(self.domains["optimizer"]))
+        configs = [
+            self._build({**values, "family": family, "optimizer": optimizer}, Training(epochs=1))
+            for family, optimizer in kinds
+        ]
+        return {name for config in configs for name in flat_values(config)}
 
     def _build(self, values: Mapping[str, Value], training: Training) -> Config:
         optimizer = str(values.get("optimizer"))
@@ -255,8 +284,8 @@ def _renamed(names: Mapping[str, str], values: Mapping[str, Value]) -> dict[str,
     return {field: values[name] for name, field in names.items() if name in values}
 
 
-def _read(config: Config) -> dict[str, Value]:
-    """The flat values of `config`; the first block and layer speak for what all share."""
+def flat_values(config: Config) -> dict[str, Value]:
+    """What a space names of `config`; the first block and layer speak for what all share."""
     network = config.network
     values: dict[str, Value] = {"family": network.family, "layers": len(network.layers)}
     if network.layers:

@@ -9,11 +9,17 @@ from search.commands.command_line import MORE, console, find_task, group
 from search.commands.options import (
     DataDir,
     Epochs,
+    Finalists,
+    FinalistSeeds,
     Overrides,
+    Precision,
+    Presets,
     RunsDir,
+    Seed,
     Storage,
     Task,
     TrackingUri,
+    Trials,
     Workers,
 )
 
@@ -25,12 +31,17 @@ def plan(
     context: typer.Context,
     task: Task = "digits",
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    trials: Annotated[int, typer.Option(help="Finished trials, earlier ones included.")] = 50,
+    trials: Trials = 50,
     budget: Annotated[
         str | None, typer.Option(help="Time for the search: 90s, 30m, 1h30m.")
     ] = None,
     workers: Workers = None,
+    seed: Seed = 0,
     epochs: Epochs = None,
+    presets: Presets = True,
+    finalists: Finalists = 5,
+    draws: FinalistSeeds = None,
+    precision: Precision = "auto",
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("mlruns"),
     storage: Storage = None,
@@ -50,14 +61,18 @@ def plan(
         trials=trials,
         budget_seconds=None if budget is None else parse_duration("--budget", budget),
         workers=1 if workers is None else workers,
+        seed=seed,
         epochs=epochs,
+        presets=presets,
+        finalists=finalists,
+        draws=draws,
         data_dir=data_dir,
         runs_dir=runs_dir,
         storage=storage,
     )
     found = find_task(task)
     space = found.space.narrow([*overrides, *context.args])
-    settings, machine = Machine.here().suit(settings, found, workers, "auto")
+    settings, machine = Machine.here().suit(settings, found, workers, precision)
     data = planning.data_here(found, settings)
     stored = stored_studies(settings, task)
     page = planning.make_plan(found, space, settings, machine, data, stored)

@@ -33,5 +33,7 @@ def find_task(name: str) -> "pipelines.tasks.Task":
 
 
 def command_line() -> str:
-    """What the user typed, for the record."""
-    return shlex.join(["hpsearch", *sys.argv[1:]])
+    """What the user typed, for the record, which others read: without passwords."""
+    from search.addresses import without_password
+
+    return shlex.join(["hpsearch", *map(without_password, sys.argv[1:])])

@@ -149,6 +149,7 @@ def baselines(
         list[str],
         typer.Option("--presets", metavar="NAME", help="Only this preset; can be repeated."),
     ] = [],  # noqa: B006 - typer copies it
+    study: Study = None,
     draws: Draws = 5,
     trials: Annotated[
         int, typer.Option(help="To tune scikit-learn's models, where there is no study.")
@@ -184,7 +185,7 @@ def baselines(
         tracking_uri=tracking_uri,
     )
     try:
-        source = find_study(settings, task, None)
+        source = find_study(settings, task, study)
     except NoStudyError:
         source = None
     fork_server.start()

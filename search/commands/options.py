@@ -26,6 +26,7 @@ TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
 ]
+Trials = Annotated[int, typer.Option("--trials", help="Finished trials, earlier ones included.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Training processes; one a core by default.")
@@ -34,6 +35,19 @@ Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training o
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option("--precision", help="auto: bfloat16 for images where the CPU has it."),
+]
+Presets = Annotated[
+    bool,
+    typer.Option(
+        "--presets/--no-presets", help="Try our starting points and the tutorials' models first."
+    ),
+]
+Finalists = Annotated[
+    int, typer.Option("--finalists", help="Best configs to train again at the end; 0 for none.")
+]
+FinalistSeeds = Annotated[
+    int | None,
+    typer.Option("--seeds", help="Fresh seeds a finalist: 3, or 10 folds of few rows."),
 ]
 Study = Annotated[
     str | None, typer.Option("--study", help="A study by name, not the one used last.")

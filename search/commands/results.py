@@ -82,7 +82,9 @@ def leaderboard(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="MLflow's usual one by default.")
+    ] = None,
     runs_dir: RunsDir = Path("mlruns"),
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -92,8 +94,9 @@ def ui(
     """
     import os
 
-    from search.tracking.store import ui_command
+    from search.tracking.store import UI_PORT, ui_command
 
+    port = port or UI_PORT
     command, environment = ui_command(runs_dir, tracking_uri, port)
     typer.echo(f"MLflow at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.")
     typer.echo(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from search.commands.command_line import console, find_task, group
-from search.commands.options import RunsDir, Storage, Study, Task
+from search.commands.options import RunsDir, Storage, Study, Task, TrackingUri
 
 app = group()
 
@@ -18,6 +18,7 @@ def show(
     study: Study = None,
     runs_dir: RunsDir = Path("mlruns"),
     storage: Storage = None,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Show one trial: config, layers, curve, cost, links.
 
@@ -25,17 +26,16 @@ def show(
     """
     from search.one_trial import numbered
     from search.settings import Settings
-    from search.show import next_steps, trial_page, where_options
+    from search.show import next_steps, trial_page
     from search.study import find_study
 
     found = find_task(task)
-    settings = Settings(runs_dir=runs_dir, storage=storage)
+    settings = Settings(runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri)
     source = find_study(settings, task, study)
     number, record = numbered(source, trial)
     console().print(trial_page(found, source, number, record))
-    where = where_options(settings, study)
-    for line in next_steps(found, source, settings, number, record, where):
-        console().print(line, soft_wrap=True)
+    for line in next_steps(found, source, settings, number, record, study):
+        console().print(line, soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -18,7 +18,8 @@ from search.doctor.marks import Finding, Mark, note, ok, problem
 from search.doctor.studies_check import study_findings
 from search.machine import Machine
 from search.settings import Settings
-from search.stored import missing_file, stored_studies
+from search.storage import missing_file
+from search.stored import stored_studies
 from search.texts import n_of
 from search.tracking.store import locate
 from search.tracking.tracker import Tracker

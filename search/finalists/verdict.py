@@ -135,8 +135,8 @@ def chosen(study: optuna.Study) -> tuple[int, Record, Standing | None]:
     completed = studies.best_first(study, ("completed",))
     if not completed:
         raise InputError(
-            f"No trial of {study.study_name} has completed yet: run"
-            f" `hpsearch search {study.user_attrs['task']}` for longer."
+            f"No trial of {study.study_name} has completed yet: run the command that began it"
+            " for longer."
         )
     return *completed[0], None
 

@@ -67,13 +67,14 @@ class Answer:
 
 
 def answer(task: Task, study: optuna.Study, runs_dir: Path) -> Answer:
-    tested = f"{sentence_case(ledger_line(runs_dir, task.name, study.study_name))}."
     try:
         number, record, standing = verdicts.chosen(study)
     except InputError:
+        tested = _tested(runs_dir, study, None)
         return Answer(None, None, None, _nothing_yet(study), _costs(study), (), tested)
+    tested = _tested(runs_dir, study, number)
     found = None if record.preset in PRESETS else gain(study, number, standing)
-    tutorials = tutorials_text(task, study.study_name, runs_dir)
+    tutorials = tutorials_text(task, study.study_name, number, runs_dir)
     sentences = (
         _who(study, number, record, standing),
         _how_good(study, record, standing),
@@ -89,14 +90,18 @@ def answer(task: Task, study: optuna.Study, runs_dir: Path) -> Answer:
     return Answer(number, record, standing, sentences, facts, said, tested)
 
 
+def _tested(runs_dir: Path, study: optuna.Study, number: int | None) -> str:
+    task = study.user_attrs["task"]
+    return f"{sentence_case(ledger_line(runs_dir, task, study.study_name, number))}."
+
+
 def _nothing_yet(study: optuna.Study) -> tuple[str, ...]:
     count = sum(studies.read(trial) is not None for trial in study.get_trials(deepcopy=False))
     if not count:
         return (f"There is no answer yet: no trial of study {study.study_name} has begun.",)
-    goes_on = f"`hpsearch search {study.user_attrs['task']}` goes on with them"
     return (
         f"There is no answer yet: of {n_of(count, 'trial')} none has completed.",
-        f"What follows is all that they tell; {goes_on}.",
+        "What follows is all that they tell; the command that began the search goes on with them.",
     )
 
 

@@ -120,7 +120,9 @@ def _proposal(task: Task, found: Findings, known: Evidence, space: Space) -> Pro
     narrowed = overrides_from(task.space, space) | {
         override.partition("=")[0]: override for override in new
     }
-    usable = {n: text for n, text in narrowed.items() if n in task.space.domains}
+    here = {n: text for n, text in narrowed.items() if n in task.space.domains}
+    unused = task.space.unused(here.values())
+    usable = {n: text for n, text in here.items() if text not in unused}
     return Proposal(search_command(task.name, usable), tuple(new))
 
 
@@ -132,9 +134,9 @@ def _unfinished(study: optuna.Study) -> str:
         return ""
     count, one = n_of(len(records), "trial"), len(records) == 1
     if all(record and record.state == "interrupted" for record in records):
-        goes_on = f"`hpsearch search {study.user_attrs['task']}` goes on with"
         were, them = ("was", "it") if one else ("were", "them")
-        return f"{count} {were} interrupted when the search ended: {goes_on} {them}."
+        goes_on = f"the command that began the search goes on with {them}"
+        return f"{count} {were} interrupted when the search ended: {goes_on}."
     return f"The search is not over: {count} had not ended when this page was made."
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import socket
 import sqlite3
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from search.addresses import without_password
 from spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Store:
 
     @property
     def shown(self) -> str:
-        return _without_password(self.uri)
+        return without_password(self.uri)
 
     @property
     def ui_address(self) -> str:
@@ -166,7 +166,7 @@ def _readable_scheme(address: str) -> str:
         if complete and scheme in PORTS:
             return scheme
     raise InputError(
-        f"The MLflow address '{_without_password(address)}' cannot be read: give "
+        f"The MLflow address '{without_password(address)}' cannot be read: give "
         f"http://host:port, sqlite:///file.db or postgresql://user@host/name."
     )
 
@@ -258,10 +258,6 @@ def _let_readers_in(database_file: Path) -> None:
         contextlib.closing(sqlite3.connect(database_file)) as connection,
     ):
         connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _without_password(address: str) -> str:
-    return re.sub(r"(//[^/@]*?):[^/@]*@", r"\1:***@", address)
 
 
 def first_line(error: Exception) -> str:

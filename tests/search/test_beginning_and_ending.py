@@ -96,6 +96,20 @@ def test_the_ending_says_what_came_of_it(searched: Searched) -> None:
     assert "unfinished" not in text
 
 
+def test_the_ending_names_commands_that_find_the_study(searched: Searched) -> None:
+    coordinator = searched()
+    storage, mlflow = "sqlite:///x.db", "http://mlflow.example"
+    coordinator.settings = Settings(storage=storage, tracking_uri=mlflow)
+    assert str(ending(coordinator, 3.0)[-1]).splitlines() == [
+        f"Next: hpsearch leaderboard fake --storage {storage}",
+        f"      hpsearch export fake --storage {storage} --tracking-uri {mlflow}",
+        f"      hpsearch ui --tracking-uri {mlflow}",
+    ]
+    coordinator.settings = Settings()
+    usual = "Next: hpsearch leaderboard fake, hpsearch export fake, hpsearch ui"
+    assert str(ending(coordinator, 3.0)[-1]) == usual
+
+
 def test_the_ending_of_a_stopped_search_says_how_to_go_on(searched: Searched) -> None:
     lines = [str(line) for line in ending(searched(stop_at=3), 0.0)]
     assert lines[0].startswith("Stopped after ")

@@ -54,7 +54,7 @@ def test_a_note_says_what_the_trial_was_and_leads_to_its_run(study: optuna.Study
     assert "Completed after 9 epochs: all epochs trained." in note
     assert "Best at epoch 5: val_accuracy 0.8750." in note
     assert f"[Its run in MLflow]({MLFLOW}/#/runs/abc)" in note
-    assert "`hpsearch show fake 0`" in note
+    assert "`hpsearch show fake 0 --study fake-study`" in note
     assert "search for **fake**; the objective is `val_accuracy`" in get_note(study)
 
 
@@ -69,7 +69,7 @@ def test_a_long_note_is_kept_whole(study: optuna.Study) -> None:
     failed = trial(study, state="failed", cause="crashed", note="x" * 5000, best={})
     dashboard.write_notes(study, MLFLOW)
     assert "x" * 5000 in get_note(failed)
-    assert get_note(failed).endswith("`hpsearch show fake 0`.")
+    assert get_note(failed).endswith("`hpsearch show fake 0 --study fake-study`.")
 
 
 def test_notes_that_are_there_stay_and_only_new_ones_are_written(study: optuna.Study) -> None:
@@ -91,32 +91,37 @@ def test_a_trial_that_was_asked_for_and_never_sent_has_no_note(study: optuna.Stu
     assert get_note(asked) == ""
 
 
-def test_without_a_task_all_studies_are_chosen(tmp_path: Path) -> None:
+def test_without_a_task_all_studies_of_ours_are_chosen(tmp_path: Path) -> None:
     storage = open_storage(tmp_path, None)
     for name in ("one", "two"):
-        new_study(storage, name=name)
+        new_study(storage, name=name).set_user_attr("task", "digits")
+    optuna.create_study(study_name="a colleague's", storage=storage)
+    new_study(storage, name="of a task that is gone")
     settings = Settings(runs_dir=tmp_path)
     chosen = dashboard.chosen_studies(settings, None)
     assert [each.study_name for each in chosen] == ["one", "two"]
-    (last,) = dashboard.chosen_studies(settings, "fake")
+    (last,) = dashboard.chosen_studies(settings, "digits")
     assert last.study_name in ("one", "two")
     assert dashboard.address(chosen, 8080) == "http://127.0.0.1:8080/dashboard"
     expected = f"http://127.0.0.1:8080/dashboard/studies/{last._study_id}"
     assert dashboard.address([last], 8080) == expected
 
 
+@pytest.mark.parametrize("file", ["optuna.db", "typo.db"])
 @pytest.mark.parametrize("task", [None, "digits"])
 def test_where_nothing_is_stored_it_says_so_and_makes_nothing(
-    tmp_path: Path, task: str | None
+    tmp_path: Path, task: str | None, file: str
 ) -> None:
-    with pytest.raises(NoStudyError, match="hpsearch search"):
-        dashboard.chosen_studies(Settings(runs_dir=tmp_path), task)
+    storage = None if file == "optuna.db" else f"sqlite:///{tmp_path / file}"
+    settings = Settings(runs_dir=tmp_path, storage=storage)
+    with pytest.raises(NoStudyError, match=rf"here is no .*{file}.*hpsearch search"):
+        dashboard.chosen_studies(settings, task)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_storage_without_studies_is_an_input_error(tmp_path: Path) -> None:
-    open_storage(tmp_path, None)
-    with pytest.raises(NoStudyError, match="No study is stored yet"):
+def test_a_storage_without_studies_of_ours_is_an_input_error(tmp_path: Path) -> None:
+    optuna.create_study(storage=open_storage(tmp_path, None))
+    with pytest.raises(NoStudyError, match="No study of ours is stored yet"):
         dashboard.chosen_studies(Settings(runs_dir=tmp_path), None)
 
 

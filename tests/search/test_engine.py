@@ -12,6 +12,7 @@ import dask
 import distributed
 import pytest
 
+from pipelines import runtime
 from search import engine as engines
 from search.engine import (
     DaskEngine,
@@ -49,6 +50,11 @@ def hang() -> None:
 def pause(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
+
+
+def number_of_worker() -> str:
+    time.sleep(0.2)
+    return os.environ[runtime.RANK]
 
 
 def interrupt() -> int:
@@ -197,6 +203,43 @@ def test_a_job_that_no_worker_has_begun_can_be_ended(engine: DaskEngine) -> None
         value(engine, job)
 
 
+def test_a_result_that_died_with_the_last_worker_is_not_waited_for_for_ever(
+    engine: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask would work it out anew, on a worker that never comes."""
+    monkeypatch.setattr(engines, "RESULT_SECONDS", 0.2)
+    nowhere = engine._client.submit(engines._located, process, workers=["tcp://127.0.0.1:1"])
+    job = DaskJob(nowhere, "nowhere")
+    job.end(out_of_memory=lambda: False)
+    with pytest.raises(WorkerLostError):
+        job.result()
+
+
+def test_the_scheduler_is_asked_for_workers_once_between_waits(
+    engine: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, n_asked = engine._client.nthreads, 0
+
+    def nthreads() -> object:
+        nonlocal n_asked
+        n_asked += 1
+        return ask()
+
+    engine.wait(0.0)
+    monkeypatch.setattr(engine._client, "nthreads", nthreads)
+    jobs = [engine.submit(add, n, 1, near=None) for n in range(5)]
+    assert n_asked == 1
+    ended(engine, *jobs)
+    value(engine, engine.submit(add, 1, 1, near=None))
+    assert n_asked == 2
+
+
+def test_every_worker_knows_its_number(engine: DaskEngine) -> None:
+    jobs = [engine.submit(number_of_worker, near=None) for _ in range(2)]
+    ended(engine, *jobs)
+    assert {job.result() for job in jobs} == {"0", "1"}
+
+
 def test_workers_do_not_hear_the_keyboard(engine: DaskEngine) -> None:
     job = engine.submit(interrupt, near=None)
     assert value(engine, job) == value(engine, engine.submit(process, near=job))
@@ -214,6 +257,17 @@ def test_the_only_worker_dies_and_the_next_job_waits_for_its_successor() -> None
             with pytest.raises(WorkerLostError):
                 value(single, lost)
             assert value(single, single.submit(add, 1, 1, near=lost)) == 2
+
+
+def test_the_only_worker_dies_unseen_and_its_successor_does_what_was_meant_for_it() -> None:
+    with local_engine(1) as single:
+        lost = single.submit(die, near=None)
+        while lost.worker in single._client.nthreads():
+            time.sleep(0.01)
+        job = single.submit(add, 1, 1, near=None)
+        assert job.worker == lost.worker
+        ended(single, lost, job)
+        assert job.result() == 2
 
 
 def test_a_worker_is_replaced_after_so_many_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ CHILD = """
 import multiprocessing, sys, threading
 
 def look(queue):
-    queue.put(("tensorflow" in sys.modules, threading.active_count()))
+    found = ["tensorflow" in sys.modules, threading.active_count()]
+    from tensorflow.python.eager import context
+    queue.put([*found, context.context()._physical_devices])
 
 if __name__ == "__main__":
     from search import fork_server
@@ -35,5 +37,6 @@ def test_a_worker_begins_with_tensorflow_and_the_coordinator_never_has_it(
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=240, check=False
     )
-    # One thread is the child's own; the queue's feeder starts with the first `put`.
-    assert (done.stdout.split(), done.stderr) == (["True", "1", "False"], "")
+    # One thread is the child's own; the queue's feeder starts with the first `put`. Devices that
+    # nobody has looked for are None: a forked process cannot use CUDA if its parent has begun to.
+    assert (done.stdout.split(), done.stderr) == (["True", "1", "None", "False"], "")

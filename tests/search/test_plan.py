@@ -26,7 +26,7 @@ from search.pace import Pace, guessed, measured
 from search.plan import data_here, make_plan, plan_page
 from search.settings import Settings
 from search.space_check import draws, looks_wrong, used
-from search.study import Record, rungs, study_name
+from search.study import Record, open_study, rungs, study_name
 from spaces.config import Training
 from spaces.domains import Choice, Int
 from spaces.presets import PRESETS
@@ -232,6 +232,12 @@ def test_the_study_that_goes_on_is_named() -> None:
     assert "30 trials take about" in text
     done = planned([own], trials=20)
     assert "0 trials take about" in done
+    assert "It goes on" not in planned([own], seed=1)
+
+
+def test_the_pace_is_that_of_the_newest_study() -> None:
+    stored = [a_study(in_turn(2, 30), name=name) for name in ("older", "newer")]
+    assert "Measured on 30 trials of newer" in planned(stored)
 
 
 def test_what_is_known_and_fits_comes_first() -> None:
@@ -250,6 +256,24 @@ def test_what_is_known_and_fits_comes_first() -> None:
     ]
     known = f"{len(STARTS['fashion'])} starting points and {len(fitting)} of 6 presets"
     assert f"First {known}, then what the sampler draws." in " ".join(text.split())
+
+
+def test_presets_that_are_not_wanted_are_not_promised() -> None:
+    fashion = TASKS["fashion"]
+    pages = []
+    for presets in (True, False):
+        settings = Settings(presets=presets, finalists=1, workers=4)
+        rows = data(50_000, (28, 28, 1))
+        plan = make_plan(fashion, fashion.space, settings, "", rows, [])
+        pages.append(text_of(plan_page(plan)))
+    with_presets, without = pages
+    assert "First " in with_presets
+    assert "and the best preset, trained again" in with_presets
+    assert "First " not in without
+    assert "At the end the best 1 config, trained again on 3 fresh seeds." in without
+    spans = [re.search(r"at most (\d+):(\d+) for the finalists", page) for page in pages]
+    seconds = [60 * int(found[1]) + int(found[2]) for found in spans if found]
+    assert seconds[0] == pytest.approx(2 * seconds[1], abs=2)
 
 
 def test_without_data_nothing_is_said_of_the_time(
@@ -342,3 +366,25 @@ def test_the_command_trains_and_writes_nothing(tmp_path: Path) -> None:
     said = " ".join(done.output.split())
     assert "momentum, nesterov, rho and weight_decay are used by no config" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_is_about_the_search_that_is_asked_for(tmp_path: Path) -> None:
+    settings = Settings(runs_dir=tmp_path, seed=3)
+    digest = DIGITS.load(None).digest
+    made = open_study(settings, DIGITS, DIGITS.space, DIGITS.training, digest)
+    app = typer.Typer()
+    app.add_typer(cli_advice.app)
+
+    def said(*options: str) -> str:
+        given = ["plan", "digits", "--runs-dir", str(tmp_path), *options]
+        done = CliRunner().invoke(app, given, catch_exceptions=False)
+        assert done.exit_code == 0
+        return " ".join(done.output.split())
+
+    usual = said()
+    assert made.study_name not in usual
+    assert "At the end the best 5 configs" in usual
+    asked = said("--seed", "3", "--finalists", "2", "--seeds", "4", "--precision", "float32")
+    assert f"It goes on with {made.study_name}: 0 trials finished." in asked
+    assert "At the end the best 2 configs, trained again on 4 folds." in asked
+    assert "trained again" not in said("--finalists", "0")

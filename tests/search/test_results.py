@@ -69,7 +69,7 @@ def test_only_completed_trials_are_leaders(study: optuna.Study) -> None:
 def test_a_study_without_a_completed_trial_has_no_leaders() -> None:
     empty = new_study()
     add(empty, 0.5, state="pruned")
-    with pytest.raises(InputError, match="has completed yet: run `hpsearch search fake`"):
+    with pytest.raises(InputError, match="has completed yet: run the command that began it"):
         results.leaders(empty, 10)
 
 

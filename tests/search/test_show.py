@@ -16,7 +16,7 @@ from search.config_words import sentences
 from search.finalists.verdict import Retraining, store
 from search.one_trial import input_shape, numbered, place
 from search.settings import Settings
-from search.show import next_steps, thinned, trial_page, where_options
+from search.show import next_steps, thinned, trial_page
 from search.space_check import draws
 from search.storage import open_storage
 from spaces.config import Training
@@ -27,6 +27,12 @@ from tests.fakes import new_study
 from tests.hand_made import CNN, METRIC, a_record, add
 
 MNIST = TASKS["mnist"]
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture
@@ -44,11 +50,11 @@ def study() -> optuna.Study:
     return found
 
 
-def shown(study: optuna.Study, called: str, tmp_path: Path, where: str = "") -> str:
+def shown(study: optuna.Study, called: str, settings: Settings | None = None) -> str:
     console = Console(width=80, file=io.StringIO(), record=True)
     number, record = numbered(study, called)
     console.print(trial_page(MNIST, study, number, record))
-    for line in next_steps(MNIST, study, Settings(runs_dir=tmp_path), number, record, where):
+    for line in next_steps(MNIST, study, settings or Settings(), number, record, "fake-study"):
         console.print(line, soft_wrap=True)
     return console.export_text()
 
@@ -58,8 +64,8 @@ def joined(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_completed_trial(study: optuna.Study, tmp_path: Path) -> None:
-    text = shown(study, "1", tmp_path, " --study fake-study")
+def test_a_completed_trial(study: optuna.Study) -> None:
+    text = shown(study, "1")
     said = joined(text)
     assert text.startswith("t001 cnn 3x32-64-64 d64 adam")
     assert "A convolutional network of three blocks of one 3x3 convolution each" in said
@@ -70,60 +76,68 @@ def test_a_completed_trial(study: optuna.Study, tmp_path: Path) -> None:
     assert "Place 1 of 2 completed trials." in said
     assert "Accuracy 0.0100 higher on the training rows" in said
     assert "Cost: 2 epochs of 2 s, 5.0 s of a worker" in said
-    assert "http://127.0.0.1:5000/#/runs/abc" in text
+    assert "http://127.0.0.1:5000/#/runs/abc (after hpsearch ui)" in text
     assert "hpsearch export mnist --trial 1 --study fake-study" in text
 
 
 @pytest.mark.parametrize("called", [str(number) for number in range(5)])
-def test_every_trial_fits_in_80_columns(study: optuna.Study, tmp_path: Path, called: str) -> None:
-    assert max(len(line) for line in shown(study, called, tmp_path).splitlines()) <= 80
+def test_every_trial_fits_in_80_columns(study: optuna.Study, called: str) -> None:
+    assert max(len(line) for line in shown(study, called).splitlines()) <= 80
 
 
-def test_a_pruned_trial_is_held_against_those_that_came_so_far(
-    study: optuna.Study, tmp_path: Path
-) -> None:
-    said = joined(shown(study, "t002", tmp_path))
+def test_a_pruned_trial_is_held_against_those_that_came_so_far(study: optuna.Study) -> None:
+    said = joined(shown(study, "t002"))
     assert "Pruned (not in the better half at epoch 2)." in said
     assert "At epoch 2, 2 of 2 other trials were better." in said
     assert "hpsearch export" not in said
 
 
-def test_a_failed_trial_says_why(study: optuna.Study, tmp_path: Path) -> None:
-    said = joined(shown(study, "3", tmp_path))
+def test_a_failed_trial_says_why(study: optuna.Study) -> None:
+    said = joined(shown(study, "3"))
     assert "Failed, diverged (the loss was no number)." in said
     assert "Cost" not in said
 
 
-def test_an_interrupted_trial_says_how_it_goes_on(study: optuna.Study, tmp_path: Path) -> None:
-    said = joined(shown(study, "4", tmp_path))
+def test_an_interrupted_trial_says_how_it_goes_on(study: optuna.Study) -> None:
+    said = joined(shown(study, "4"))
     assert "Interrupted (at epoch 1)." in said
-    assert "hpsearch search mnist" in said
+    assert "Go on: the command that began the search goes on with it" in said
 
 
-def test_what_can_be_trained_again_is_said(study: optuna.Study, tmp_path: Path) -> None:
-    config = tmp_path / "artifacts" / "abc" / "artifacts" / "config.yaml"
+def test_what_can_be_trained_again_is_said(study: optuna.Study) -> None:
+    settings = Settings(runs_dir=Path("my runs"))
+    config = settings.runs_dir / "artifacts" / "abc" / "artifacts" / "config.yaml"
     config.parent.mkdir(parents=True)
     config.write_text(CNN.to_yaml())
-    text = shown(study, "1", tmp_path)
-    assert f"hpsearch train mnist --config {config} --seed 11" in text
+    text = shown(study, "1", settings)
+    options = f"--config '{config}' --seed 11 --runs-dir 'my runs'"
+    assert f"hpsearch train mnist {options}" in text
+    assert "(after hpsearch ui --runs-dir 'my runs')" in text
 
 
-def test_the_best_is_the_winner_of_the_finalists(study: optuna.Study, tmp_path: Path) -> None:
+def test_a_run_on_a_server_is_linked_there(study: optuna.Study) -> None:
+    server = Settings(tracking_uri="https://me:secret@mlflow.example/")
+    text = shown(study, "1", server)
+    assert "MLflow:      https://me:***@mlflow.example/#/runs/abc\n" in text
+    assert "secret" not in text
+
+
+def test_the_best_is_the_winner_of_the_finalists(study: optuna.Study) -> None:
     assert numbered(study, "best")[0] == 1
     for draw in range(3):
         store(study, Retraining(0, draw, draw, {METRIC: 0.92 + draw / 1000}, 3.0, 6.0))
         store(study, Retraining(1, draw, draw, {METRIC: 0.90 + draw / 1000}, 3.0, 6.0))
     assert numbered(study, "best")[0] == 0
-    said = joined(shown(study, "best", tmp_path))
+    said = joined(shown(study, "best"))
     assert "Trained again on 3 fresh seeds: mean val_accuracy 0.9210" in said
     assert "where the search had 0.9000." in said
     assert "It is the winner." in said
 
 
-def test_a_finalist_that_failed_says_so(study: optuna.Study, tmp_path: Path) -> None:
+def test_a_finalist_that_failed_says_so(study: optuna.Study) -> None:
     store(study, Retraining(0, 0, 0, {METRIC: 0.92}, 3.0, 6.0))
     store(study, Retraining(1, 0, 0, {}, 1.0, 1.0, cause="diverged"))
-    said = joined(shown(study, "1", tmp_path))
+    said = joined(shown(study, "1"))
     assert "Failed on 1 fresh seed: diverged." in said
     assert "It failed where others did not, so it cannot win." in said
 
@@ -132,7 +146,13 @@ def test_a_finalist_that_failed_says_so(study: optuna.Study, tmp_path: Path) -> 
     ("called", "sentence"),
     [
         ("6", "fake-study has no trial 6: its last one is t005."),
-        ("5", "t005 of fake-study has not been begun: `hpsearch search mnist` trains it."),
+        (
+            "5",
+            (
+                "t005 of fake-study has not been begun: the command that began the study goes on"
+                " with it."
+            ),
+        ),
         ("-1", "A trial is a number such as 17, or 'best', got '-1'."),
         ("first", "A trial is a number such as 17, or 'best', got 'first'."),
         ("1.5", "A trial is a number such as 17, or 'best', got '1.5'."),
@@ -145,9 +165,9 @@ def test_a_trial_that_is_not_there(study: optuna.Study, called: str, sentence: s
 
 
 def test_a_study_without_trials() -> None:
-    with pytest.raises(InputError, match="has no trial yet: run `hpsearch search fake` for"):
+    with pytest.raises(InputError, match="has no trial yet: run the command that began it"):
         numbered(new_study(), "0")
-    with pytest.raises(InputError, match="No trial of fake-study has completed yet"):
+    with pytest.raises(InputError, match="has completed yet: run the command that began it for"):
         numbered(new_study(), "best")
 
 
@@ -170,20 +190,6 @@ def test_a_trial_that_was_never_judged_has_no_place() -> None:
     number = add(study, a_record(0.5, state="interrupted"))
     assert study.get_trials()[number].state == TrialState.RUNNING
     assert place(MNIST, study, number, numbered(study, "0")[1]) == ""
-
-
-@pytest.mark.parametrize(
-    ("settings", "study", "options"),
-    [
-        (Settings(), None, ""),
-        (Settings(runs_dir=Path("other")), "a", " --study a --runs-dir other"),
-        (Settings(storage="postgresql://x"), None, " --storage postgresql://x"),
-    ],
-)
-def test_other_commands_find_the_same_study(
-    settings: Settings, study: str | None, options: str
-) -> None:
-    assert where_options(settings, study) == options
 
 
 @pytest.mark.parametrize(
@@ -232,10 +238,12 @@ def test_the_commands_find_study_and_trials(tmp_path: Path) -> None:
     stored = new_study(storage)
     stored.set_user_attr("task", "mnist")
     for score in (0.8, 0.9):
-        add(stored, a_record(score))
+        add(stored, a_record(score, run_id="abc"))
     assert asked(tmp_path, "show", "mnist", "best").startswith("t001 cnn")
     export = f"hpsearch export mnist --trial 0 --runs-dir {tmp_path}"
     assert export in asked(tmp_path, "show", "mnist", "0")
+    server = ("--tracking-uri", "http://mlflow.example")
+    assert "http://mlflow.example/#/runs/abc" in asked(tmp_path, "show", "mnist", "0", *server)
     said = joined(asked(tmp_path, "compare", "mnist", "0", "best"))
     assert "t001 is 0.1000 better than t000" in said
     with pytest.raises(InputError, match="Name two to 5 trials to compare, got 1"):

@@ -8,6 +8,7 @@ import pytest
 
 from search import study as studies
 from search.settings import Settings
+from search.storage import missing_file
 from spaces.errors import InputError
 from tests.fakes import SPACE, TASK
 
@@ -70,6 +71,46 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mlruns") as caught:
         opened(tmp_path / "mlruns")
     assert_one_sentence(caught.value)
+
+
+def test_a_password_with_an_at_sign_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        opened(tmp_path, storage="postgresql://me:sec@ret@localhost:1/db")
+    assert "me:***@localhost" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "missing"),
+    [
+        (None, "optuna.db"),
+        ("sqlite:///{folder}/x.db", "x.db"),
+        ("sqlite:///{folder}/x.db?timeout=30", "x.db"),
+        ("sqlite+pysqlite:///{folder}/x.db", "x.db"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:x.db?uri=true", None),
+        ("postgresql://me@localhost/x.db", None),
+        ("postgresql://me@localhost:port/x.db", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_file_that_is_not_there_is_seen_and_not_made(
+    tmp_path: Path, url: str | None, missing: str | None
+) -> None:
+    storage = url and url.format(folder=tmp_path)
+    settings = Settings(runs_dir=tmp_path, storage=storage)
+    assert missing_file(settings) == (missing and tmp_path / missing)
+    assert list(tmp_path.iterdir()) == []
+    if missing:
+        (tmp_path / missing).touch()
+        assert missing_file(settings) is None
+
+
+def test_a_study_in_a_file_with_options_is_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db?timeout=30"
+    made = opened(tmp_path, storage=url)
+    found = studies.find_study(Settings(runs_dir=tmp_path, storage=url), "fake", None)
+    assert found.study_name == made.study_name
 
 
 def assert_one_sentence(error: InputError) -> None:

@@ -299,13 +299,6 @@ def test_the_best_of_another_task_come_first(tmp_path: Path) -> None:
     assert config.training == training
 
 
-def test_a_study_that_has_begun_is_not_begun_again(tmp_path: Path) -> None:
-    other, study = mnist_study(tmp_path, "mnist_conv_net"), fashion_study(tmp_path)
-    assert warm_start.enqueue_from_task(study, FASHION, other) == 1
-    assert warm_start.enqueue_from_task(study, FASHION, other) == 0
-    assert len(study.trials) == 1
-
-
 def test_configs_that_become_the_same_are_queued_once(tmp_path: Path) -> None:
     other = mnist_study(tmp_path, "mnist_mlp_512", "mnist_mlp_512_512")
     space = FASHION.replace(layers=Int(0, 1))

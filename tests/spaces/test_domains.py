@@ -166,6 +166,11 @@ def test_narrowing(name: str, text: str, expected: Domain) -> None:
         ("log float", "fast", "a number is needed, got 'fast'"),
         ("log float", "nan", "a number is needed, got 'nan'"),
         ("log float", "1e-3..inf", "a number is needed, got 'inf'"),
+        (
+            "log float or zero",
+            "0..1e-8",
+            "0..1e-8 holds nothing but 0: write 0 alone, or let it end at 1e-07 or above",
+        ),
         ("stepped float", "0.33", "0.33 lies outside"),
         ("stepped float", "0.02..0.3", "0.02 lies outside"),
         ("words", "min", "'min' is not one of them"),

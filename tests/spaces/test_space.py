@@ -196,6 +196,45 @@ def test_fewer_layers_leave_no_units_behind(override: str) -> None:
     assert set(TINY.domains) - set(TINY.narrow([override]).domains) == {"units_2"}
 
 
+UNUSED = [
+    (["blocks=1", "filters_3=64"], "filters_3=64"),
+    (["filters_3=64", "blocks=1,2"], "filters_3=64"),
+    (["layers=0", "units_1=64"], "units_1=64"),
+    (["layers=0", "dropout=0..0.3"], "dropout=0..0.3"),
+    (["optimizer=adam,adamw", "momentum=0.9"], "momentum=0.9"),
+    (["family=mlp", "kernel_size=3"], "kernel_size=3"),
+]
+USED = [
+    ["blocks=1..3", "filters_3=64"],
+    ["layers=0", "batch_norm=before"],
+    ["layers=0,1", "dropout=0..0.3"],
+    ["optimizer=adam,sgd", "momentum=0.9", "nesterov=yes"],
+    ["family=mlp,cnn", "kernel_size=3", "head=average"],
+]
+
+
+@pytest.mark.parametrize(("overrides", "unused"), UNUSED)
+def test_a_value_that_would_never_be_used_is_refused(overrides: list[str], unused: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SPACES["fashion"].narrow(iter(overrides))
+    name, _, _ = unused.partition("=")
+    assert str(caught.value) == (
+        f"'{unused}' would never be used: the other values of --set leave no config with a"
+        f" {name}; leave it out, or widen them."
+    )
+
+
+@pytest.mark.parametrize("overrides", USED)
+def test_a_value_that_some_configs_use_is_taken(overrides: list[str]) -> None:
+    narrowed = SPACES["fashion"].narrow(overrides)
+    assert {each.partition("=")[0] for each in overrides} <= set(narrowed.domains)
+
+
+@each_space
+def test_all_that_a_space_varies_is_used(task: str) -> None:
+    assert set(SPACES[task].domains) <= SPACES[task]._used()
+
+
 def test_fewer_blocks_leave_no_filters_behind(training: Training) -> None:
     narrowed = SPACES["fashion"].narrow(["blocks=1,2", "family=cnn", "layers=0"])
     gone = {"filters_3", "filters_4", "units_1", "units_2", "units_3"}

@@ -12,6 +12,7 @@ import typer.main
 
 from pipelines.sources import DATA_DIR_VARIABLE
 from search import cli
+from search.commands.command_line import command_line
 from spaces.presets import PRESETS
 from spaces.spaces import SPACES
 
@@ -21,6 +22,7 @@ COMMANDS = [
     *("plan", "show", "compare", "report", "dashboard", "doctor"),
 ]
 CONFIG = PRESETS["mnist_conv_net"].config.to_yaml()
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ BAD: list[tuple[list[str], str]] = [
     (["search", "digits", "--set", "learning_rate=0.1..0.001"], r"upside down: 0\.1\.\.0\.001"),
     (["search", "digits", "--set", "learning_rate=7"], r"7 lies outside.*0\.0001\.\.0\.1"),
     (["search", "digits", "--set", "learning_rate=1e-9..1e-3"], "1e-09 lies outside"),
+    (["plan", "digits", "--set", "blocks=1", "filters_3=8"], "Unknown hyperparameter 'filters_3'"),
+    (["plan", "fashion", "--set", "blocks=1", "filters_3=64"], "'filters_3=64' would never be"),
+    (["plan", "digits", "--seed", "-1"], "--seed must be at least 0, got -1"),
     (["search", "digits", "--set", "units_1=lots"], "a whole number is needed, got 'lots'"),
     (["search", "digits", "--budget", "0"], "--budget needs a time such as"),
     (["search", "digits", "--budget", "0m"], "--budget must be longer than 0, got '0m'"),
@@ -229,17 +234,47 @@ def test_presets_are_listed(ask: Ask, task: str) -> None:
         assert (f"{preset.name} " in answer.out) == (preset.task == task)
 
 
+def test_the_command_is_recorded_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["search", "digits", "--set", "optimizer=adam", "--storage"]
+    typed += ["postgresql://me:sec@ret@host/db", "--tracking-uri=https://me:secret@host:5000"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/hpsearch", *typed])
+    assert command_line() == (
+        "hpsearch search digits --set optimizer=adam --storage 'postgresql://me:***@host/db'"
+        " '--tracking-uri=https://me:***@host:5000'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (["dashboard"], "dashboard"),
+        (["dashboard", "TASK=fashion"], "dashboard fashion"),
+        (
+            ["plan", "SEED=3", "EPOCHS=9", "FINALISTS=2", "SET=a=1 b=2"],
+            "plan digits --seed 3 --epochs 9 --finalists 2 --set a=1 b=2",
+        ),
+    ],
+)
+def test_make_hands_over_what_it_is_given(
+    target: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TASK", raising=False)
+    dry = ["make", "--dry-run", "--assume-old=.venv/ready", *target]
+    done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert " ".join(done.stdout.split()) == f".venv/bin/hpsearch {said}"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["space", "digits"]])
 def test_what_needs_no_libraries_loads_none(arguments: list[str]) -> None:
     heavy = {"tensorflow", "keras", "mlflow", "optuna", "distributed", "pandas", "sklearn"}
+    heavy |= {"sqlalchemy", "numpy"}
     program = (
         f"import sys; sys.argv = ['hpsearch', *{arguments!r}]\n"
         "import search.cli\n"
         "try:\n    search.cli.main()\nexcept SystemExit:\n    pass\n"
         f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
     )
-    root = Path(__file__).parents[3]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "loaded: []"

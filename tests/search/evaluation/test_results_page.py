@@ -224,9 +224,9 @@ NETWORK = [0.860, 0.862, 0.858, 0.861, 0.859]
 @pytest.mark.parametrize(
     ("boosting", "verdict"),
     [
-        ([0.870, 0.873, 0.867, 0.872, 0.869], "folds the boosting wins: the boosting's"),
-        ([0.850, 0.853, 0.847, 0.852, 0.849], "folds the network wins: the boosting's"),
-        ([0.861, 0.861, 0.859, 0.860, 0.860], "folds the boosting and the network are tied"),
+        ([0.870, 0.873, 0.867, 0.872, 0.869], "the boosting wins: the boosting's"),
+        ([0.850, 0.853, 0.847, 0.852, 0.849], "the network wins: the boosting's"),
+        ([0.861, 0.861, 0.859, 0.860, 0.860], "the boosting and the network are tied"),
     ],
 )
 def test_who_wins_is_said_with_its_interval(
@@ -236,7 +236,8 @@ def test_who_wins_is_said_with_its_interval(
     study = a_study("churn", {"val_auc": 0.9, "val_accuracy": 0.8}, CHURN_MLP.config)
     retrained(study, "val_auc", NETWORK)
     said = notes(tmp_path, "churn", study)
-    assert f"Over the same 5 {verdict}" in said
+    chosen = "Over the same 5 folds, which chose the network among the finalists, "
+    assert f"{chosen}{verdict}" in said
     assert "95 % interval" in said
     assert said.count("boosting wins") == ("boosting wins" in verdict)
 
