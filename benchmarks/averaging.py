@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import store
-from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.tasks import find_task
 from search.machine import Machine
@@ -32,12 +31,13 @@ WAYS = {
 
 def measure(start: str, seed: int, epochs: int | None) -> Curves:
     """Validation accuracy after each epoch, by way of scoring."""
-    how = Runtime(1, Machine.here().precision("auto", images=True)[0])
+    task = find_task(TASK)
+    how = Machine.here().runtime(task)
     prepare(TASK, None, how)
     from pipelines import runtime
     from pipelines.graph import TrainingGraph
 
-    task, data = find_task(TASK), load_data(TASK, None)
+    data = load_data(TASK, None)
     config = STARTS[TASK][start].model_copy(update={"training": task.training_for(epochs)})
     runtime.fresh_graph(how, seed)
     graph = TrainingGraph(data, config, seed=seed)

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from benchmarks import store
 from benchmarks.throughput import first_rows
-from pipelines.runtime import Runtime
 from pipelines.segment import prepare
 from pipelines.tasks import find_task
 from search.machine import Machine
@@ -54,7 +53,7 @@ def multiplications(widths: tuple[int, ...]) -> int:
 
 
 def measure(repeats: int) -> list[dict[str, object]]:
-    how = Runtime(1, Machine.here().precision("auto", images=True)[0])
+    how = Machine.here().runtime(find_task(TASK))
     prepare(TASK, None, how)
     from pipelines.session import TrainingSession
 

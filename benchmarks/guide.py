@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from benchmarks import guide_results as results
 from benchmarks.guide_results import Outcome
 from benchmarks.guide_sweeps import SWEEPS, Values
-from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.tasks import find_task
 from search.machine import Machine, available_cores
@@ -31,8 +30,7 @@ def train(name: str, case: Values, seed: int) -> Outcome:
     """One training of a sweep to its end, in this process."""
     sweep = SWEEPS[name]
     task, config, division = find_task(sweep.task), sweep.config(case), sweep.division(case)
-    images = task.space.image_side is not None
-    how = Runtime(1, Machine.here().precision("auto", images=images)[0])
+    how = Machine.here().runtime(task)
     prepare(task.name, None, how)
     from pipelines import scoring
     from pipelines.session import TrainingSession

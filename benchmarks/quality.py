@@ -4,7 +4,8 @@
     .venv/bin/python -m benchmarks.quality --task fashion --table
 
 A case is one system with one seed, in a process of its own, for so many seconds from the start
-of that process. It is stored as it ends, and the same command goes on with the missing ones.
+of that process. It is stored as it ends, and the same command goes on with the missing ones: those
+that have not been run on this machine with these versions. There is a table for each such setup.
 All search the same space on the same data and splits; see `benchmarks/peers`. A peer's score
 counts from the end of the epoch that reached it, this project's from when MLflow shows it.
 
@@ -42,7 +43,7 @@ from benchmarks.quality_cases import (
     kept,
     missing,
 )
-from benchmarks.quality_table import show
+from benchmarks.quality_table import by_setup, origin, show
 from pipelines.tasks import find_task
 
 QUICK = {
@@ -93,11 +94,13 @@ def run(case: Case, budget: float) -> Result:
 
 def command(case: Case, budget: float, folder: Path, began: float) -> list[str]:
     if case.system == OURS:
-        program = str(Path(sys.executable).with_name("hpsearch"))
+        program = [str(Path(sys.executable).with_name("hpsearch"))]
+        if case.variant == "no_pruning":
+            program = [sys.executable, "-m", "benchmarks.no_pruning"]
         search = ["search", case.task, "--seed", str(case.seed), "--trials", "100000"]
         # Without finalists: what is compared is who finds a good score first.
         where = ["--finalists", "0", "--budget", f"{budget:g}s", "--runs-dir", str(folder)]
-        return [program, *search, *where, *VARIANTS[OURS].get(case.variant, [])]
+        return [*program, *search, *where, *VARIANTS[OURS].get(case.variant, [])]
     options = {
         "seed": case.seed,
         "variant": case.variant,
@@ -178,7 +181,12 @@ def _main() -> int:
         todo = wanted if arguments.quick else missing(wanted, folder)
         good = _run_missing(todo, budget, folder)
     metric = find_task(arguments.task).goal.metric
-    Console().print(show(kept(arguments.task, folder), metric))
+    groups = by_setup(kept(arguments.task, folder))
+    if not groups:
+        print("Nothing is stored yet.")
+    for group in groups:
+        Console().print(f"\n{origin(group)}", soft_wrap=True)
+        Console().print(show(group, metric))
     return 0 if good else 1
 
 

@@ -20,6 +20,7 @@ SYSTEMS = {
 PLAIN = "plain"
 VARIANTS: dict[str, dict[str, list[str]]] = {
     OURS: {
+        "no_pruning": [],
         "one_worker": ["--workers", "1"],
         "no_presets": ["--no-presets"],
         "float32": ["--precision", "float32"],
@@ -27,9 +28,13 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "optuna": {"presets": [], "training": []},
     "ray_asha": {"presets": [], "training": []},
 }
-"""By system, with the options of this project's command: KerasTuner takes no starting points."""
+"""By system, with the options of this project's command: KerasTuner takes no starting points.
+
+There is no option against pruning: `benchmarks.no_pruning` stands in for the command.
+"""
 TITLES = {
     PLAIN: "",
+    "no_pruning": ", no pruning",
     "one_worker": ", one worker",
     "no_presets": ", no presets",
     "float32": ", float32",
@@ -60,11 +65,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case; `note` says how it failed, if it did."""
+    """What came of a case.
+
+    Attributes:
+        note: How it failed, if it did.
+        setup: Where a stored one was run, as `store.setup` says it.
+        commit: At which it was run, and `date` when.
+    """
 
     case: Case
     trajectory: list[Point]
     note: str = ""
+    setup: str = ""
+    commit: str = ""
+    date: str = ""
 
     @property
     def end(self) -> float:
@@ -94,7 +108,10 @@ def folder_of(task: str, budget: float) -> Path:
 
 
 def missing(wanted: Iterable[Case], folder: Path) -> list[Case]:
-    return [case for case in wanted if store.load(case.name, folder) is None]
+    """The cases that have not been run on this machine with these versions."""
+    here = store.setup(store.circumstances())
+    files = {case: store.load(case.name, folder) for case in wanted}
+    return [case for case, file in files.items() if file is None or store.setup(file) != here]
 
 
 def keep(result: Result, budget: float, folder: Path) -> None:
@@ -110,8 +127,10 @@ def keep(result: Result, budget: float, folder: Path) -> None:
 def kept(task: str, folder: Path) -> list[Result]:
     found = []
     for path in sorted(folder.glob("*.json")):
-        content: Any = store.load(path.stem, folder)
+        file: Any = store.load(path.stem, folder)
+        content = file["results"]
         case = Case(task, content["system"], content["variant"], content["seed"])
         points = [(seconds, score) for seconds, score in content["trajectory"]]
-        found.append(Result(case, points, content["note"]))
+        origin = (store.setup(file), file["commit"], file["date"])
+        found.append(Result(case, points, content["note"], *origin))
     return found

@@ -1,4 +1,4 @@
-"""The table of `benchmarks.quality`: how soon each system reaches the end of the best peer."""
+"""The tables of `benchmarks.quality`: how soon each system reaches the end of the best peer."""
 
 import math
 import statistics
@@ -7,6 +7,22 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from benchmarks.quality_cases import OURS, PLAIN, Result
+
+
+def by_setup(results: Sequence[Result]) -> list[list[Result]]:
+    """The results of each machine and versions, the latest at the end: one table each."""
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.date):
+        groups.setdefault(result.setup, []).append(result)
+    return sorted(groups.values(), key=lambda group: group[-1].date)
+
+
+def origin(group: Sequence[Result]) -> str:
+    """Where and when the results of one setup were measured, to stand above their table."""
+    dates = sorted({result.date for result in group})
+    commits = dict.fromkeys(result.commit[:7] or "unknown" for result in group)
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"Measured {when} at commit {', '.join(commits)} on {group[0].setup}"
 
 
 def summary(results: Sequence[Result]) -> tuple[Result | None, dict[str, list[Result]]]:

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from search.checkpoints import write_whole
 from search.machine import available_cores
@@ -25,13 +26,20 @@ def save(name: str, content: Mapping[str, object], folder: Path = FOLDER) -> Pat
     return path
 
 
-def load(name: str, folder: Path = FOLDER) -> dict[str, object] | None:
-    """What `save` wrote under `name`; None if there is nothing."""
+def load(name: str, folder: Path = FOLDER) -> dict[str, Any] | None:
+    """The file that `save` wrote under `name`, circumstances and all; None if there is none."""
     path = folder / f"{name}.json"
-    return json.loads(path.read_text())["results"] if path.exists() else None
+    return json.loads(path.read_text()) if path.exists() else None
 
 
-def circumstances() -> dict[str, object]:
+def setup(circumstances: Mapping[str, Any]) -> str:
+    """What figures that are compared must share: CPU, cores and versions. Commits may differ."""
+    machine, versions = circumstances["machine"], circumstances["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{machine['cpu']}, {machine['cores']} cores; {packages}"
+
+
+def circumstances() -> dict[str, Any]:
     """What a figure depends on beside the code that it times."""
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),

@@ -26,7 +26,6 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from pipelines.runtime import Runtime
 from pipelines.segment import load_data, prepare
 from pipelines.splits import SearchData, Split
 from pipelines.tasks import Task, find_task
@@ -76,14 +75,10 @@ def checkpoints(task: Task) -> list[float]:
     return [*early, *every]
 
 
-def _runtime(task: Task) -> Runtime:
-    images = task.space.image_side is not None
-    return Runtime(1, Machine.here().precision("auto", images=images)[0])
-
-
 def train(task_name: str, number: int, config: Config) -> Row:
     """One config to its end, in this process."""
-    task, how = find_task(task_name), _runtime(find_task(task_name))
+    task = find_task(task_name)
+    how = Machine.here().runtime(task)
     prepare(task_name, None, how)
     from pipelines.session import TrainingSession
 

@@ -10,6 +10,9 @@ from typing import Literal
 
 Precision = Literal["float32", "bfloat16"]
 
+RANK = "HPSEARCH_WORKER"
+"""The environment variable with a worker's number, from 0, which decides on its GPU."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -41,10 +44,26 @@ def configure(runtime: Runtime) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
     tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
     tf.get_logger().setLevel("ERROR")
-    for gpu in tf.config.list_physical_devices("GPU"):  # else the first worker takes it all
+    if gpus := tf.config.list_physical_devices("GPU"):
+        gpu = gpus[int(os.environ.get(RANK, "0")) % len(gpus)]
+        tf.config.set_visible_devices(gpu, "GPU")
+        # Else the first of the workers that share it takes all its memory.
         tf.config.experimental.set_memory_growth(gpu, enable=True)
     if runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def gpu_capabilities() -> list[tuple[int, int]]:
+    """The compute capability of each GPU that TensorFlow can use.
+
+    CUDA runs in this process from then on: no process may be forked from it.
+    """
+    with no_native_noise():
+        import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details
+    gpus = tf.config.list_physical_devices("GPU")
+    return [details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
 
 
 @contextlib.contextmanager

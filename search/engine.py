@@ -4,12 +4,14 @@ import collections
 import concurrent.futures
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import dask
 import distributed
 
+from pipelines import runtime
 from search import fork_server
 from spaces.errors import RunFailedError
 
@@ -28,8 +30,12 @@ _CONFIG = {
 RESTART_SECONDS = 30
 START_SECONDS = 120
 """How long to wait for a worker where there is none."""
+RESULT_SECONDS = 60
+"""How long to wait for a result that is there: it is fetched in less than a second, but one that
+died with the last worker would be waited for for ever."""
 RECYCLE_JOBS = 300
-"""A worker is replaced after so many: TensorFlow leaks some 1 MB a trial, one to three jobs."""
+"""A worker is replaced after so many: 0.9 MB a trial, of one to three jobs, were measured to stay
+in its memory."""
 
 
 class WorkerLostError(RuntimeError):
@@ -90,8 +96,12 @@ class DaskJob:
     def end(self, *, out_of_memory: Callable[[], bool]) -> None:
         """Fetches what the work returned or raised."""
         try:
-            self.worker, self._value = self.future.result()
-        except (distributed.KilledWorker, concurrent.futures.CancelledError):
+            self.worker, self._value = self.future.result(RESULT_SECONDS)
+        except (
+            distributed.KilledWorker,
+            distributed.TimeoutError,
+            concurrent.futures.CancelledError,
+        ):
             self._error = WorkerLostError(out_of_memory=out_of_memory())
         except Exception as error:  # noqa: BLE001 - `result` raises it
             self._error = error
@@ -109,20 +119,23 @@ class DaskEngine:
     def __init__(self, client: distributed.Client, n_workers: int) -> None:
         self._client = client
         self._open: list[DaskJob] = []
+        self._workers: list[str] = []
         self._n_done: collections.Counter[str] = collections.Counter()
         self._n_out_of_memory = 0
         self.n_workers = n_workers
 
     def submit(self, work: Callable[..., Any], *arguments: object, near: Job | None) -> DaskJob:
         worker = self._place(near.worker if isinstance(near, DaskJob) else None)
-        future = self._client.submit(
-            _located, work, *arguments, pure=False, workers=[worker], allow_other_workers=True
-        )
+        # The only worker needs no naming, and should it be gone, its successor may do the work.
+        only = len(self._workers) == 1
+        place = {} if only else {"workers": [worker], "allow_other_workers": True}
+        future = self._client.submit(_located, work, *arguments, pure=False, **place)
         job = DaskJob(future, worker)
         self._open.append(job)
         return job
 
     def wait(self, seconds: float) -> list[Job]:
+        self._workers = []  # by the next job some may have gone or come
         # A cancelled job is one that has ended, and no error of this call.
         with contextlib.suppress(distributed.TimeoutError, concurrent.futures.CancelledError):
             distributed.wait(
@@ -150,7 +163,7 @@ class DaskEngine:
         Dask would have to guess how long a segment takes, and never starts what was meant for a
         worker that is gone if all others are gone too.
         """
-        load = dict.fromkeys(self._workers(), 0)
+        load = dict.fromkeys(self._known_workers(), 0)
         for job in self._open:
             if job.worker in load:
                 load[job.worker] += 1
@@ -163,20 +176,27 @@ class DaskEngine:
             return self._place(None)
         return worker
 
-    def _workers(self) -> list[str]:
+    def _known_workers(self) -> list[str]:
+        """The workers, asked for once between two waits: it takes milliseconds."""
         # Not `scheduler_info`: it reads a cache that Dask's own thread empties every two seconds.
-        while not (found := self._client.nthreads()):
-            try:
-                self._client.wait_for_workers(1, timeout=START_SECONDS)
-            except distributed.TimeoutError:
-                raise NoWorkerError(
-                    f"No worker process has started within {START_SECONDS} s: this machine may be "
-                    "too busy, or short of memory. What has ended is kept, and the same command "
-                    "goes on."
-                ) from None
-        return list(found)
+        while not self._workers:
+            self._workers = list(self._client.nthreads())
+            if not self._workers:
+                self._await_worker()
+        return self._workers
+
+    def _await_worker(self) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=START_SECONDS)
+        except distributed.TimeoutError:
+            raise NoWorkerError(
+                f"No worker process has started within {START_SECONDS} s: this machine may be "
+                "too busy, or short of memory. What has ended is kept, and the same command "
+                "goes on."
+            ) from None
 
     def _restart(self, worker: str) -> None:
+        self._workers = []
         self._client.restart_workers([worker], timeout=RESTART_SECONDS, raise_for_error=False)
 
     def _new_memory_events(self) -> bool:
@@ -205,4 +225,6 @@ def local_engine(n_workers: int) -> Iterator[DaskEngine]:
 
 
 def _located(work: Callable[..., Any], *arguments: object) -> tuple[str, Any]:
-    return distributed.get_worker().address, work(*arguments)
+    worker = distributed.get_worker()
+    os.environ[runtime.RANK] = str(worker.name)  # a local cluster numbers its workers from 0
+    return worker.address, work(*arguments)

@@ -1,20 +1,32 @@
 """What this machine has, and how many workers in which precision suit it."""
 
-import os
+import functools
+import json
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pipelines.runtime import Precision
+from pipelines.runtime import Precision, Runtime
 from pipelines.tasks import Task
 from search.settings import Settings
+from search.texts import n_of
 
 AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
-WORKER_GIB = 2.0
-"""What a worker may need: 0.4 GiB were measured on churn, 1.4 on fashion."""
+IMAGES_GIB = 2.0
+"""What a worker may need for images: 1.4 GiB were measured on fashion."""
+TABLES_GIB = 1.0
+"""The same for tables."""
 COORDINATOR_GIB = 1.0
 WORKERS_A_GPU = 2
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+_LOOK = "import json; from pipelines import runtime; print(json.dumps(runtime.gpu_capabilities()))"
+_LOOK_SECONDS = 120
+_GPU_WITH_BFLOAT16 = (8, 0)
+"""The compute capability from which on a GPU multiplies it by itself."""
 
 
 @dataclass(frozen=True)
@@ -24,49 +36,64 @@ class Machine:
     Attributes:
         cores: That this process may use.
         memory_gib: That this process may use.
-        bfloat16: Whether the CPU multiplies it by itself.
+        gpus: That TensorFlow can use.
+        bfloat16: Whether what trains, all GPUs or else the CPU, multiplies it by itself.
+        idle_gpus: That are here, where TensorFlow can use none.
     """
 
     cores: int
     memory_gib: float
     gpus: int
     bfloat16: bool
+    idle_gpus: int = 0
 
     @classmethod
     def here(cls) -> "Machine":
         from distributed.system import MEMORY_LIMIT  # late: --help need not wait for it
 
-        drivers = Path("/proc/driver/nvidia/gpus")
+        n_gpus = len(list(_DRIVER.iterdir())) if _DRIVER.is_dir() else 0
+        usable = _usable_gpus() if n_gpus else []
         return cls(
             cores=available_cores(),
             memory_gib=MEMORY_LIMIT / 2**30,
-            gpus=len(list(drivers.iterdir())) if drivers.is_dir() else 0,
-            bfloat16=_has_bfloat16(),
+            gpus=len(usable),
+            bfloat16=min(usable) >= _GPU_WITH_BFLOAT16 if usable else _cpu_has_bfloat16(),
+            idle_gpus=0 if usable else n_gpus,
         )
 
     @property
     def text(self) -> str:
         """As people read it: 2 cores, 24 GiB, bfloat16 in hardware."""
-        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        gpus = [f"{self.gpus} GPU{'s' * (self.gpus > 1)}"] if self.gpus else []
-        hardware = "bfloat16 in hardware" if self.bfloat16 else "no bfloat16 in hardware"
-        return ", ".join([cores, f"{self.memory_gib:.3g} GiB", *gpus, hardware])
-
-    @property
-    def room(self) -> int:
-        """Workers that fit into the memory, at least one."""
-        return max(1, int((self.memory_gib - COORDINATOR_GIB) / WORKER_GIB))
-
-    def workers(self, asked: int | None, trials: int) -> tuple[int, str]:
-        """How many to start, and why not as many as there are cores or were asked for."""
-        wanted = asked or min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials)
-        if wanted > self.room:
-            return self.room, (
-                f"memory for {_workers(self.room)} instead of {wanted}, at"
-                f" {WORKER_GIB:g} GiB each beside {COORDINATOR_GIB:g} GiB"
+        parts = [n_of(self.cores, "core"), f"{self.memory_gib:.3g} GiB"]
+        if self.gpus:
+            parts.append(n_of(self.gpus, "GPU"))
+        if self.idle_gpus:
+            parts.append(
+                f"{n_of(self.idle_gpus, 'GPU')} that the installed TensorFlow cannot use"
+                " (`pip install 'tensorflow[and-cuda]'` may help)"
             )
+        parts.append("bfloat16 in hardware" if self.bfloat16 else "no bfloat16 in hardware")
+        return ", ".join(parts)
+
+    def workers(self, asked: int | None, trials: int, *, images: bool = True) -> tuple[int, str]:
+        """How many to start, and what is to be said of it.
+
+        As many as were asked for; else as there are cores, or places on GPUs, and room for.
+        """
+        gib = IMAGES_GIB if images else TABLES_GIB
+        room = max(1, int((self.memory_gib - COORDINATOR_GIB) / gib))
+        wanted = asked or min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials)
+        if wanted > room:
+            note = (
+                f"memory for {n_of(room, 'worker')} instead of {wanted}, at {gib:g} GiB each"
+                f" beside {COORDINATOR_GIB:g} GiB"
+            )
+            if asked is None:
+                return room, note
+            return asked, f"{note}: a trial that outgrows its share fails"
         if asked is None and self.gpus:
-            return wanted, f"{_workers(wanted)} share the GPU, which we could not try"
+            where = f"{n_of(wanted, 'worker')} on {n_of(self.gpus, 'GPU')}"
+            return wanted, f"{where}, which we could not try"
         if wanted > self.cores:
             return wanted, f"{wanted} workers take turns: {self.cores} would be as fast"
         return wanted, ""
@@ -74,8 +101,8 @@ class Machine:
     def precision(self, asked: AskedPrecision, *, images: bool) -> tuple[Precision, str]:
         """Which to train in, and what is to be said of it.
 
-        Convolutions train twice as fast in bfloat16 where the CPU has it; the small dense
-        networks for tables gain nothing, and keep float32.
+        Convolutions train twice as fast in bfloat16 on CPUs that have it, and GPUs are taken to
+        be alike; the small dense networks for tables gain nothing, and keep float32.
         """
         if asked == "auto":
             return ("bfloat16" if images and self.bfloat16 else "float32"), ""
@@ -83,25 +110,50 @@ class Machine:
             return asked, "bfloat16 is emulated here: about half as fast as --precision float32"
         return asked, ""
 
+    def runtime(self, task: Task) -> Runtime:
+        """How a worker trains the task if nothing else is asked for."""
+        return Runtime(1, self.precision("auto", images=_has_images(task))[0])
+
     def suit(
         self, settings: Settings, task: Task, workers: int | None, precision: AskedPrecision
     ) -> tuple[Settings, str]:
         """The settings with workers and precision for this machine, and a line that says why."""
-        n_workers, why = self.workers(workers, settings.trials)
-        chosen, warning = self.precision(precision, images=task.space.image_side is not None)
+        images = _has_images(task)
+        n_workers, why = self.workers(workers, settings.trials, images=images)
+        chosen, warning = self.precision(precision, images=images)
         notes = "".join(f"; {note}" for note in (why, warning) if note)
         line = f"This machine: {self.text}{notes}."
         return replace(settings, workers=n_workers, precision=chosen), line
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which a container may have limited."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    """Cores that this process may use: by its affinity, and by its container's quota of CPU."""
+    from dask.system import cpu_count  # late: --help need not wait for it
+
+    return int(cpu_count())
 
 
-def _has_bfloat16() -> bool:
+@functools.cache
+def _usable_gpus() -> list[tuple[int, int]]:
+    """The compute capability of each GPU that TensorFlow can use.
+
+    Another process looks, for CUDA must not run in one that workers are forked from, and this
+    one needs no TensorFlow. It takes seconds.
+    """
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", _LOOK],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_LOOK_SECONDS,
+        )
+        return [(major, minor) for major, minor in json.loads(found.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []  # a TensorFlow that fails to look at its GPUs cannot compute on them
+
+
+def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 by itself: AMX of Intel, AVX512_BF16 of both makers."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
@@ -110,5 +162,5 @@ def _has_bfloat16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def _workers(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"
+def _has_images(task: Task) -> bool:
+    return task.space.image_side is not None

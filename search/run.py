@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import FrameType
 
 import optuna
@@ -65,11 +66,12 @@ def run_search(
     """
     started = time.monotonic()
     training = task.training_for(settings.epochs)
+    known = _Known.of(task, settings)  # before anything is stored: a wrong name leaves nothing
     study = studies.open_study(settings, task, space, training, data.digest)
     with sole_search(settings.runs_dir, study), _storage_errors(study.study_name):
         fresh = not study.get_trials(deepcopy=False)
         with _nothing_left(study) if fresh else contextlib.nullcontext():
-            for line in _begin(task, space, study, settings, training, fresh=fresh):
+            for line in _begin(task, space, study, settings, training, known, fresh=fresh):
                 console.print(line, soft_wrap=not console.is_terminal)
         if _is_complete(study, task, settings):
             done = f"Study {study.study_name}: {already_complete(study)}"
@@ -81,27 +83,48 @@ def run_search(
         )
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The studies that `--from` and `--warm-start` name; None where they are not given."""
+
+    old: optuna.Study | None
+    other: optuna.Study | None
+
+    @classmethod
+    def of(cls, task: Task, settings: Settings) -> "_Known":
+        """Raises InputError where there is none of the name."""
+        asked, theirs = settings.take_over, settings.warm_start
+        if theirs == task.name:
+            raise InputError(
+                f"--warm-start {theirs} is the task of this search itself: leave it out, or take a"
+                " study's trials over with --from."
+            )
+        return cls(
+            old=studies.find_study(settings, task.name, asked) if asked else None,
+            other=studies.find_study(settings, theirs, None) if theirs else None,
+        )
+
+
 def _begin(
     task: Task,
     space: Space,
     study: optuna.Study,
     settings: Settings,
     training: Training,
+    known: _Known,
     *,
     fresh: bool,
 ) -> Iterator[str]:
     """Puts what is known into the study before anything is drawn; yields what to say of it."""
-    if settings.take_over:
-        old = studies.find_study(settings, task.name, settings.take_over)
-        yield import_trials(task, space, study, old, training).text
-    if settings.warm_start and not fresh:
+    if known.old:
+        yield import_trials(task, space, study, known.old, training).text
+    if known.other and fresh:
+        enqueue_from_task(study, space, known.other)
+    elif known.other:
         yield (
             f"Study {study.study_name} has begun already: --warm-start {settings.warm_start} adds"
             " nothing to it."
         )
-    elif settings.warm_start:
-        other = studies.find_study(settings, settings.warm_start, None)
-        enqueue_from_task(study, space, other)
     if settings.presets and fresh:
         studies.enqueue_presets(study, space, known_configs(task.name))
 

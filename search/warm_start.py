@@ -55,14 +55,9 @@ def enqueue_from_task(
     """Puts the best configs of another task's study in line; returns how many.
 
     Raises:
-        InputError: no trial of `other` has completed, or it is a study of the same task.
+        InputError: no trial of `other` has completed.
     """
     task = other.user_attrs["task"]
-    if task == space.task:
-        raise InputError(
-            f"{other.study_name} is a study of {task} itself: take its trials over with"
-            f" `--from {other.study_name}`, or name another task."
-        )
     best = studies.best_first(other, ("completed",))[:top]
     if not best:
         raise InputError(

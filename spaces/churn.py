@@ -91,8 +91,8 @@ SPACE = Space(
             "way, one_cycle warms up first and so bears a higher peak."
         )),
         "batch_size": Int(8, 256, log=True, about=(
-            "Customers a step: small batches make many noisy steps, which often ends better; "
-            "large ones run an epoch faster and show more leavers in each step."
+            "Customers a step: small batches make many noisy steps; large ones run an epoch "
+            "faster and show more leavers in each step."
         )),
         "l1": Float(1e-7, 1e-2, log=True, zero=True, about=(
             "Penalty on the size of each weight: more drives many weights to exactly zero, so "

@@ -308,7 +308,7 @@ def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
     first = problems[0]
     where = ".".join(str(step) for step in first["loc"]) or "the config"
-    more = f" ({len(problems) - 1} more problems follow.)" if len(problems) > 1 else ""
+    more = f" ({len(problems) - 1} more will be named then.)" if len(problems) > 1 else ""
     if first["type"] == "missing":
         return f"the field {where} is missing: add it.{more}"
     if first["type"] == "extra_forbidden":

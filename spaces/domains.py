@@ -174,7 +174,7 @@ class Choice:
         for value in self.values:
             if _spelling(value) == text.lower() or _same_number(value, text):
                 return value
-        raise InputError(f"'{text}' is not one of them")
+        raise InputError(f"'{text}' is none of its values")
 
     def between(self, low: str, high: str) -> "Choice":
         raise InputError(f"it has choices and no range, got '{low}..{high}'")

@@ -40,8 +40,8 @@ SPACE = Space(
             "object, and more of them help only where there are many kinds of it."
         )),
         "kernel_size": Choice(3, 5, about=(
-            "Side of the window that a filter sees, in pixels: 5 catches larger patterns at "
-            "nearly three times the weights and the time of 3."
+            "Side of the window that a filter sees, in pixels: 5 catches larger patterns with "
+            "nearly three times the weights of 3."
         )),
         "convolutions": Int(1, 2, about=(
             "Convolutions in a row before a block halves the image: two see as far as one larger "
@@ -94,12 +94,12 @@ SPACE = Space(
             "training bears higher learning rates, each step costs a little more."
         )),
         "activation": Choice("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", about=(
-            "The bend in each unit's answer, without which all layers were one: relu is fastest, "
-            "gelu and silu are smoother, tanh flattens out at both ends."
+            "The bend in each unit's answer, without which all layers were one: relu cuts off "
+            "what is negative, gelu and silu do it smoothly, tanh flattens out at both ends."
         )),
         "initializer": Choice("glorot_uniform", "he_uniform", "he_normal", about=(
             "How large the random weights are at the start: he starts them larger, to make up for "
-            "what relu cuts off; glorot suits tanh."
+            "what relu cuts off."
         )),
         # How the weights are moved.
         "optimizer": Choice("sgd", "rmsprop", "adam", "adamw", "nadam", about=(
@@ -144,8 +144,8 @@ SPACE = Space(
             "longer the mean, the calmer the score and the later it catches up."
         )),
         "batch_size": Int(32, 512, log=True, about=(
-            "Images a step: small batches make many noisy steps, which often ends better; large "
-            "ones run an epoch faster and want a higher learning rate."
+            "Images a step: small batches make many noisy steps; large ones run an epoch faster "
+            "and want a higher learning rate."
         )),
         # What keeps the network from learning its training data by heart.
         "l1": Float(1e-7, 1e-3, log=True, zero=True, about=(

@@ -13,12 +13,11 @@ from benchmarks.peers.shared import (
     Order,
     build_model,
     fit_model,
-    project_runtime,
     project_scores,
 )
 from pipelines import runtime
 from pipelines.splits import SearchData
-from search.machine import available_cores
+from search.machine import Machine, available_cores
 from spaces.config import Config
 
 NAME = "search"
@@ -49,7 +48,7 @@ def search(order: Order) -> None:
 def _work(order: Order, seed: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     mlflow.set_tracking_uri(f"sqlite:///{order.folder / 'mlflow.db'}")
-    runtime.configure(project_runtime(order.task))
+    runtime.configure(Machine.here().runtime(order.task))
     _optimize(order, seed)
 
 

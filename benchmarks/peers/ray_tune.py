@@ -16,12 +16,11 @@ from benchmarks.peers.shared import (
     Order,
     build_model,
     fit_model,
-    project_runtime,
     project_scores,
 )
 from pipelines import runtime
 from pipelines.splits import SearchData
-from search.machine import available_cores
+from search.machine import Machine, available_cores
 from spaces.space import Space
 
 
@@ -91,7 +90,7 @@ def _train(values: Mapping[str, Any], order: Order, data: SearchData) -> None:
     task = order.task
     config = task.space.sample(Given(values), task.training)
     if order.project_training:
-        runtime.configure(project_runtime(task))
+        runtime.configure(Machine.here().runtime(task))
         for score in project_scores(order, data, config):
             tune.report({task.goal.metric: score})
         return

@@ -20,7 +20,6 @@ import tensorflow as tf
 from pipelines.augmentation import augment
 from pipelines.networks import build_network
 from pipelines.optimizers import Schedule
-from pipelines.runtime import Runtime
 from pipelines.splits import SearchData, Split
 from pipelines.tasks import Task, find_task
 from search.machine import Machine
@@ -133,11 +132,8 @@ def fit_model(
     epochs: int | None = None,
     initial_epoch: int = 0,
 ) -> keras.callbacks.History:
-    goal, batch_size = order.task.goal, config.optimization.batch_size
-    own = [
-        ScoreEvents(order),
-        keras.callbacks.EarlyStopping(goal.metric, patience=config.training.patience, mode="max"),
-    ]
+    batch_size = config.optimization.batch_size
+    own = [ScoreEvents(order), early_stopping(order.task, config)]
     if config.regularization.weight_averaging:
         own.insert(0, keras.callbacks.SwapEMAWeights())
     # KerasTuner goes on with stored weights, and would begin the schedule anew.
@@ -158,22 +154,26 @@ def fit_model(
     )
 
 
+def early_stopping(task: Task, config: Config) -> keras.callbacks.EarlyStopping:
+    """Patience that begins when a session of this project's would begin to count it, in epochs."""
+    return keras.callbacks.EarlyStopping(
+        task.goal.metric,
+        mode=task.goal.mode,
+        patience=config.training.patience,
+        start_from_epoch=int(config.plateau_from),
+    )
+
+
 def project_scores(order: Order, data: SearchData, config: Config) -> Iterator[float]:
     """Trains by this project's session; yields the score of every epoch."""
     from pipelines.session import TrainingSession
 
-    task, how = order.task, project_runtime(order.task)
+    task, how = order.task, Machine.here().runtime(order.task)
     session = TrainingSession(task, data, config, seed=order.seed, how=how)
     while session.stop is None:
         (row,) = session.advance(session.epoch + 1)
         order.add_score(row[task.goal.metric])
         yield row[task.goal.metric]
-
-
-def project_runtime(task: Task) -> Runtime:
-    """How this project's workers compute on this machine."""
-    images = task.space.image_side is not None
-    return Runtime(1, Machine.here().precision("auto", images=images)[0])
 
 
 def _optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Optimizer:

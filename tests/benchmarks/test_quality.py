@@ -1,13 +1,19 @@
 """The logic around the cases: what is run, stored, read and compared. Nothing is trained."""
 
+import json
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import optuna
 import pytest
 
-from benchmarks import quality, quality_cases, quality_table
+from benchmarks import no_pruning, quality, quality_cases, quality_table, store
 from benchmarks.quality_cases import OURS, PLAIN, Case, Point, Result
+from search.pruner import SparingHalving
 
 
 def result(system: str, seed: int, *points: Point, variant: str = PLAIN) -> Result:
@@ -41,7 +47,47 @@ def test_a_stored_case_is_not_run_again_and_is_read_as_it_was(tmp_path: Path) ->
     done = Result(wanted[1], [(1.5, 0.7), (9.25, 0.81)], "exit status 1")
     quality_cases.keep(done, 180.0, tmp_path)
     assert quality_cases.missing(wanted, tmp_path) == [wanted[0]]
-    assert quality_cases.kept("churn", tmp_path) == [done]
+    (kept,) = quality_cases.kept("churn", tmp_path)
+    assert replace(kept, setup="", commit="", date="") == done
+    assert kept.setup == store.setup(store.circumstances())
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_kept"),
+    [
+        ({"machine": {"cpu": "another"}}, False),
+        ({"machine": {"cores": 99}}, False),
+        ({"versions": {"keras": "2.0"}}, False),
+        ({"machine": {"memory_gib": 1}}, True),
+        ({"commit": "another", "date": "2020-01-01"}, True),
+    ],
+    ids=["cpu", "cores", "version", "memory", "commit"],
+)
+def test_a_case_of_another_machine_or_version_is_run_again(
+    tmp_path: Path, changes: dict[str, Any], *, is_kept: bool
+) -> None:
+    (case,) = quality_cases.cases("churn", [OURS], 1, variants=False)
+    quality_cases.keep(Result(case, [(1.0, 0.7)]), 180.0, tmp_path)
+    path = tmp_path / f"{case.name}.json"
+    file = json.loads(path.read_text())
+    for name, value in changes.items():
+        file[name] = {**file[name], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(file))
+    assert quality_cases.missing([case], tmp_path) == ([] if is_kept else [case])
+
+
+def test_what_was_measured_elsewhere_stands_in_a_table_of_its_own() -> None:
+    here = [
+        replace(result(OURS, seed, (1.0, 0.9)), setup="here", commit=commit, date=date)
+        for seed, commit, date in [(0, "b" * 40, "2026-11-23"), (1, "a" * 40, "2026-11-22")]
+    ]
+    there = replace(result(OURS, 2, (1.0, 0.7)), setup="there", date="2026-11-21")
+    latest, first = quality_table.by_setup([*here, there])[::-1]
+    assert first == [there]
+    assert latest == here[::-1]
+    line = "Measured 2026-11-22 to 2026-11-23 at commit aaaaaaa, bbbbbbb on here"
+    assert quality_table.origin(latest) == line
+    assert quality_table.origin(first) == "Measured 2026-11-21 at commit unknown on there"
 
 
 def test_cases_of_another_budget_are_kept_apart() -> None:
@@ -168,6 +214,26 @@ def test_the_search_is_started_as_a_user_would(tmp_path: Path) -> None:
     assert line.startswith("search churn --seed 3 ")
     assert "--budget 180s" in line
     assert line.endswith("--workers 1")
+
+
+def test_the_search_without_pruning_has_a_command_of_its_own(tmp_path: Path) -> None:
+    words = quality.command(Case("churn", OURS, "no_pruning", 3), 180.0, tmp_path, 0.0)
+    assert " ".join(words[1:]).startswith("-m benchmarks.no_pruning search churn --seed 3 ")
+
+
+def test_without_pruning_no_trial_falls_behind() -> None:
+    judged = []
+
+    def search() -> None:
+        study = optuna.create_study(direction="maximize", pruner=SparingHalving())
+        for score in (0.9, 0.1, 0.2):
+            trial = study.ask()
+            trial.report(score, 1)
+            judged.append(trial.should_prune())
+
+    with mock.patch("search.cli.main", search), mock.patch("search.fork_server.start"):
+        no_pruning._main()
+    assert judged == [False] * 3
 
 
 def test_a_peer_is_told_what_counts_against_its_time(tmp_path: Path) -> None:

@@ -40,15 +40,6 @@ INPUTS = {
     "iris": ((4,), 3),
     "xor": ((2,), 2),
 }
-COUNTED_BY_THEIR_AUTHORS = {
-    "fashion_conv_64_64": 243_786,
-    "fashion_cnn_he": 542_230,
-    "mnist_mlp_512": 407_050,
-    "mnist_mlp_512_512": 669_706,
-    "mnist_conv_net": 93_322,
-    "mnist_le_net": 1_256_080,
-    "churn_mlp_6_6": 121,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -100,12 +91,6 @@ def test_every_preset_builds_for_its_task(name: str) -> None:
     assert model.output_shape == (None, 1 if n_classes == 2 else n_classes)
     if preset.parameters is not None:
         assert model.count_params() == preset.parameters
-
-
-@pytest.mark.parametrize(("name", "count"), COUNTED_BY_THEIR_AUTHORS.items())
-def test_a_preset_has_the_number_of_weights_that_its_author_counted(name: str, count: int) -> None:
-    shape, n_classes = INPUTS[PRESETS[name].task]
-    assert build_network(PRESETS[name].config, shape, n_classes).count_params() == count
 
 
 @pytest.mark.parametrize("task", SPACES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipelines import runtime
 from pipelines.runtime import Precision, Runtime
@@ -56,6 +57,52 @@ def test_threads_cannot_change_once_tensorflow_runs(how: Runtime) -> None:
     runtime.configure(how)
     with pytest.raises(RuntimeError, match="cannot be modified"):
         runtime.configure(Runtime(threads=how.threads + 1))
+
+
+class FakeGpus:
+    """What TensorFlow is told of the GPUs that it thinks to have."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+        self.visible: object = None
+        self.growing: list[str] = []
+        names = [f"gpu {number}" for number in range(count)]
+        config, experimental = tf.config, tf.config.experimental
+        monkeypatch.setattr(config, "list_physical_devices", lambda _: names)
+        monkeypatch.setattr(config, "set_visible_devices", self.show)
+        monkeypatch.setattr(experimental, "set_memory_growth", self.grow)
+
+    def show(self, devices: object, device_type: str) -> None:
+        assert device_type == "GPU"
+        self.visible = devices
+
+    def grow(self, gpu: str, *, enable: bool) -> None:
+        assert enable
+        self.growing.append(gpu)
+
+
+@pytest.mark.parametrize(
+    ("worker", "gpu"), [(None, "gpu 0"), ("0", "gpu 0"), ("1", "gpu 1"), ("5", "gpu 2")]
+)
+def test_a_worker_has_one_gpu_and_no_more_of_its_memory_than_it_needs(
+    worker: str | None, gpu: str, how: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = FakeGpus(monkeypatch, 3)
+    if worker is not None:
+        monkeypatch.setenv(runtime.RANK, worker)
+    runtime.configure(how)
+    assert (gpus.visible, gpus.growing) == (gpu, [gpu])
+
+
+def test_without_a_gpu_no_device_is_chosen(how: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = FakeGpus(monkeypatch, 0)
+    runtime.configure(how)
+    assert (gpus.visible, gpus.growing) == (None, [])
+
+
+def test_tensorflow_is_asked_for_the_capability_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpus = tf.config.list_physical_devices("CPU")  # real devices, without that detail
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: cpus)
+    assert runtime.gpu_capabilities() == [(0, 0)]
 
 
 def test_a_failing_import_still_shows_what_the_libraries_said(

@@ -100,6 +100,7 @@ def test_a_known_config_that_was_taken_over_is_not_trained_again(searches: Searc
     [
         ({"warm_start": "digits"}, "There is no study of digits"),
         ({"take_over": "iris-1"}, "There is no study 'iris-1' of iris"),
+        ({"warm_start": "iris"}, "--warm-start iris is the task of this search itself"),
     ],
 )
 def test_a_refused_beginning_leaves_no_study(

@@ -307,12 +307,6 @@ def test_configs_that_become_the_same_are_queued_once(tmp_path: Path) -> None:
     assert study.trials[0].user_attrs["preset"] == "mnist t001"
 
 
-def test_a_study_of_the_same_task_is_no_other(tmp_path: Path) -> None:
-    other = mnist_study(tmp_path, "mnist_conv_net")
-    with pytest.raises(InputError, match="take its trials over with `--from mnist-"):
-        warm_start.enqueue_from_task(opened(tmp_path, MNIST), MNIST, other)
-
-
 def test_a_study_without_a_completed_trial_gives_nothing(tmp_path: Path) -> None:
     other = mnist_study(tmp_path)
     with pytest.raises(InputError, match="has completed: run `hpsearch search mnist` first"):

@@ -173,11 +173,11 @@ def test_narrowing(name: str, text: str, expected: Domain) -> None:
         ),
         ("stepped float", "0.33", "0.33 lies outside"),
         ("stepped float", "0.02..0.3", "0.02 lies outside"),
-        ("words", "min", "'min' is not one of them"),
+        ("words", "min", "'min' is none of its values"),
         ("words", "max..average", "it has choices and no range, got 'max..average'"),
-        ("yes or no", "1", "'1' is not one of them"),
-        ("numbers", "0.5", "'0.5' is not one of them"),
-        ("numbers", "half", "'half' is not one of them"),
+        ("yes or no", "1", "'1' is none of its values"),
+        ("numbers", "0.5", "'0.5' is none of its values"),
+        ("numbers", "half", "'half' is none of its values"),
     ],
 )
 def test_narrowing_to_what_is_not_there(name: str, text: str, problem: str) -> None:

@@ -255,7 +255,7 @@ def test_fewer_blocks_leave_no_filters_behind(training: Training) -> None:
         ("batch_size=64..8", "batch_size: the range is upside down: 64..8. Its range is 8..64."),
         ("batch_size=8..65", "batch_size: 65 lies outside. Its range is 8..64."),
         ("batch_size=big", "batch_size: a whole number is needed, got 'big'. Its range is 8..64."),
-        ("optimizer=lion", "optimizer: 'lion' is not one of them. Its range is sgd, adam."),
+        ("optimizer=lion", "optimizer: 'lion' is none of its values. Its range is sgd, adam."),
         ("l2=1", "l2: 1 lies outside. Its range is 0 or 1e-06..0.01 (log)."),
         ("units_3=8", "Unknown hyperparameter 'units_3'. Did you mean 'units_2'?"),
     ],
