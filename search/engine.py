@@ -22,6 +22,9 @@ _CONFIG = {
     # A task whose worker died is not run again by Dask: the coordinator has its checkpoint.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    # Else a worker that dies is given up for good where its successor takes 15 s to start, or
+    # another of the same name died 15 s before.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,

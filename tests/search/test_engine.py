@@ -156,6 +156,18 @@ def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
     assert len({job.result() for job in jobs}) == 2
 
 
+def test_a_worker_may_take_long_to_come_back() -> None:
+    """Dask gives up one that has been gone for so long, here for less than any start takes."""
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}),
+        local_engine(1) as single,
+    ):
+        for _ in range(2):
+            with pytest.raises(WorkerLostError):
+                value(single, single.submit(die, near=None))
+            assert value(single, single.submit(add, 1, 2, near=None)) == 3
+
+
 def test_without_any_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "START_SECONDS", 1)
     with local_engine(1) as started:

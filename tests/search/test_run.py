@@ -45,9 +45,12 @@ class Searches:
         return self.reached[-1]
 
     @property
+    def url(self) -> str:
+        return f"sqlite:///{self.runs_dir}/optuna.db"
+
+    @property
     def stored(self) -> list[str]:
-        url = f"sqlite:///{self.runs_dir}/optuna.db"
-        return optuna.get_all_study_names(url)
+        return optuna.get_all_study_names(self.url)
 
 
 @pytest.fixture
@@ -126,6 +129,8 @@ def test_what_was_taken_over_before_a_refusal_goes_with_it(searches: Searches) -
 
 def test_a_warm_start_of_a_study_that_has_begun_is_said_to_add_nothing(searches: Searches) -> None:
     searches.run()
+    other = optuna.create_study(study_name="digits-1", storage=searches.url)
+    other.set_user_attr("task", "digits")
     searches.run(warm_start="digits")
     assert (
         "has begun already: --warm-start digits adds nothing to it." in searches.printed.getvalue()

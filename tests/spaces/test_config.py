@@ -156,7 +156,7 @@ def test_a_config_cannot_be_changed() -> None:
         pytest.param(
             SMALL.replace("epochs: 5", "epochs: 0").replace("units: 16", "units: 0"),
             "my.yaml: network.layers.0.units should be greater than or equal to 1, got 0: change "
-            "it. (1 more problems follow.)",
+            "it. (1 more will be named then.)",
             id="two problems",
         ),
     ],
