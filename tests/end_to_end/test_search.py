@@ -148,7 +148,7 @@ def test_the_exported_model_scores_on_raw_pixels_what_the_leaderboard_says(
     best = digits.best
     assert accuracy == pytest.approx(best.data.metrics["best_val_accuracy"], abs=1e-6)
     assert {path.name for path in exported.iterdir()} == {
-        *("MODEL_CARD.md", "config.yaml", "configs.csv", "model.keras"),
+        *("MODEL_CARD.md", "config.json", "config.yaml", "configs.csv", "model.keras"),
         *("requirements.txt", "scores.json", "train.py"),
     }
 
