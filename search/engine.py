@@ -37,8 +37,8 @@ RESULT_SECONDS = 60
 """How long to wait for a result that is there: it is fetched in less than a second, but one that
 died with the last worker would be waited for for ever."""
 RECYCLE_JOBS = 300
-"""A worker is replaced after so many: 0.9 MB a trial, of one to three jobs, were measured to stay
-in its memory."""
+"""A worker is replaced after so many, for trials leave memory behind: in a churn search two
+workers grew from 0.28 to 0.55 GiB each between the 29th and the 141st trial."""
 
 
 class WorkerLostError(RuntimeError):
@@ -200,7 +200,9 @@ class DaskEngine:
 
     def _restart(self, worker: str) -> None:
         self._workers = []
-        self._client.restart_workers([worker], timeout=RESTART_SECONDS, raise_for_error=False)
+        # It raises KeyError for a worker that has died by itself just before.
+        with contextlib.suppress(KeyError):
+            self._client.restart_workers([worker], timeout=RESTART_SECONDS, raise_for_error=False)
 
     def _new_memory_events(self) -> bool:
         """Whether a nanny has ended a worker for its memory since the last look."""

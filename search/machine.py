@@ -18,7 +18,8 @@ AskedPrecision = Literal["auto", "float32", "bfloat16"]
 IMAGES_GIB = 2.0
 """What a worker may need for images: 1.4 GiB were measured on fashion."""
 TABLES_GIB = 1.0
-"""The same for tables."""
+"""What one may need for tables: 0.85 GiB were the most in a churn search of 177 trials, shared
+libraries included. Dask ends a worker at 95 % of its share."""
 COORDINATOR_GIB = 1.0
 WORKERS_A_GPU = 2
 

@@ -34,7 +34,7 @@ Workers = Annotated[
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Longest training of a trial.")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    typer.Option("--precision", help="auto: bfloat16 for images where the CPU has it."),
+    typer.Option("--precision", help="auto: bfloat16 for images where the hardware has it."),
 ]
 Presets = Annotated[
     bool,

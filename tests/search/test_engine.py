@@ -156,6 +156,11 @@ def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
     assert len({job.result() for job in jobs}) == 2
 
 
+def test_a_worker_that_is_gone_already_is_not_restarted(engine: DaskEngine) -> None:
+    engine._restart("tcp://127.0.0.1:1")
+    assert value(engine, engine.submit(add, 1, 2, near=None)) == 3
+
+
 def test_a_worker_may_take_long_to_come_back() -> None:
     """Dask gives up one that has been gone for so long, here for less than any start takes."""
     with (
