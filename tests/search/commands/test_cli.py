@@ -261,7 +261,8 @@ def test_the_command_is_recorded_without_passwords(monkeypatch: pytest.MonkeyPat
 def test_make_hands_over_what_it_is_given(
     target: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TASK", raising=False)
+    for name in ("TASK", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that runs the tests
+        monkeypatch.delenv(name, raising=False)
     dry = ["make", "--dry-run", "--assume-old=.venv/ready", *target]
     done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True)
     assert " ".join(done.stdout.split()) == f".venv/bin/hpsearch {said}"
