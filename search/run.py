@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from types import FrameType
 
 import optuna
@@ -28,17 +27,16 @@ from search.engine import DaskEngine, local_engine
 from search.finalists.selection import kept_seconds, missing
 from search.finalists.standings import summary, whole_verdict
 from search.finalists.training import FinalistTraining
+from search.first_trials import Known, begin
 from search.settings import Settings
 from search.study import State
 from search.tracking.store import first_line
 from search.tracking.tracker import DatasetInfo, Tracker, TrackingError
 from search.tracking.trial_log import MlflowTrialLog, git_commit
 from search.view import SearchView, already_complete, beginning, ending
-from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training
-from spaces.errors import InputError, RunFailedError
+from spaces.errors import RunFailedError
 from spaces.space import Space
-from spaces.starts import known_configs
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -66,13 +64,12 @@ def run_search(
     """
     started = time.monotonic()
     training = task.training_for(settings.epochs)
-    known = _Known.of(task, settings)  # before anything is stored: a wrong name leaves nothing
+    known = Known.of(task, settings)  # before anything is stored: a wrong name leaves nothing
     study = studies.open_study(settings, task, space, training, data.digest)
     with sole_search(settings.runs_dir, study), _storage_errors(study.study_name):
         fresh = not study.get_trials(deepcopy=False)
-        with _nothing_left(study) if fresh else contextlib.nullcontext():
-            for line in _begin(task, space, study, settings, training, known, fresh=fresh):
-                console.print(line, soft_wrap=not console.is_terminal)
+        for line in begin(task, space, study, settings, training, known, fresh=fresh):
+            console.print(line, soft_wrap=not console.is_terminal)
         if _is_complete(study, task, settings):
             done = f"Study {study.study_name}: {already_complete(study)}"
             console.print(done, soft_wrap=not console.is_terminal)
@@ -81,62 +78,6 @@ def run_search(
         return _search(
             task, space, study, settings, training, data, console, command, started, fresh=fresh
         )
-
-
-@dataclass(frozen=True)
-class _Known:
-    """The studies that `--from` and `--warm-start` name; None where they are not given."""
-
-    old: optuna.Study | None
-    other: optuna.Study | None
-
-    @classmethod
-    def of(cls, task: Task, settings: Settings) -> "_Known":
-        """Raises InputError where there is none of the name."""
-        asked, theirs = settings.take_over, settings.warm_start
-        if theirs == task.name:
-            raise InputError(
-                f"--warm-start {theirs} is the task of this search itself: leave it out, or take a"
-                " study's trials over with --from."
-            )
-        return cls(
-            old=studies.find_study(settings, task.name, asked) if asked else None,
-            other=studies.find_study(settings, theirs, None) if theirs else None,
-        )
-
-
-def _begin(
-    task: Task,
-    space: Space,
-    study: optuna.Study,
-    settings: Settings,
-    training: Training,
-    known: _Known,
-    *,
-    fresh: bool,
-) -> Iterator[str]:
-    """Puts what is known into the study before anything is drawn; yields what to say of it."""
-    if known.old:
-        yield import_trials(task, space, study, known.old, training).text
-    if known.other and fresh:
-        enqueue_from_task(study, space, known.other)
-    elif known.other:
-        yield (
-            f"Study {study.study_name} has begun already: --warm-start {settings.warm_start} adds"
-            " nothing to it."
-        )
-    if settings.presets and fresh:
-        studies.enqueue_presets(study, space, known_configs(task.name))
-
-
-@contextlib.contextmanager
-def _nothing_left(study: optuna.Study) -> Iterator[None]:
-    """Takes a new study away again if the input is refused: it would be found as any other."""
-    try:
-        yield
-    except InputError:
-        optuna.delete_study(study_name=study.study_name, storage=study._storage)
-        raise
 
 
 @contextlib.contextmanager

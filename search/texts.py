@@ -10,6 +10,10 @@ def n_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def sparkline(values: Sequence[float]) -> str:
     """A bar a value; one that is no number, as after divergence, has none."""
     finite = [value for value in values if math.isfinite(value)]

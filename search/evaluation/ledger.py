@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from search.checkpoints import write_whole
+from search.texts import times
 from search.tracking.trial_log import trial_name
 
 Interval = tuple[float, float]
@@ -164,10 +165,6 @@ def ledger_line(runs_dir: Path, task: str, study: str, trial: int | None) -> str
     if trial is None or shown.trial is None or trial == shown.trial:
         return score
     return f"{trial_name(trial)} has not been tested; {trial_name(shown.trial)} has: {score}"
-
-
-def times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _path(runs_dir: Path, task: str) -> Path:

@@ -11,7 +11,7 @@ from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS, Task
 from search.checkpoints import write_whole
 from search.evaluation.baseline_training import duration_text
-from search.evaluation.ledger import openings, times
+from search.evaluation.ledger import openings
 from search.evaluation.measurements import (
     WITHOUT_TEST,
     Measurements,
@@ -30,6 +30,7 @@ from search.evaluation.results_rows import (
 )
 from search.finalists.comparison import LEVEL, Comparison
 from search.settings import Settings
+from search.texts import times
 from spaces.errors import InputError
 from spaces.presets import PRESETS, presets_of
 

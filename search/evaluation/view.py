@@ -8,9 +8,10 @@ from rich.text import Text
 
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
-from search.evaluation.ledger import Interval, Opening, times
+from search.evaluation.ledger import Interval, Opening
 from search.evaluation.refits import Refit
 from search.study import epoch_text
+from search.texts import times
 from search.tracking.trial_log import trial_name
 from spaces.config import Config
 

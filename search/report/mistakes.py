@@ -12,6 +12,7 @@ import numpy as np
 
 from search.report.plots import Axis, Bars, Dots, Heat, Line, Plot, categories
 from search.report.words import n_of
+from search.texts import times
 from search.tracking.reading import RunReader
 
 N_PICTURES = 24
@@ -141,7 +142,7 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Plot | N
         true, guess = divmod(int(wrong.argmax()), n)
         caption = (
             f"Right answers lie on the diagonal. The most frequent mistake: {names[true]} taken"
-            f" for {names[guess]}, {_times(int(wrong[true, guess]))}"
+            f" for {names[guess]}, {times(int(wrong[true, guess]))}"
             f" ({shares[true, guess]:.0%} of all {names[true]})."
         )
     hover = [
@@ -157,10 +158,6 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Plot | N
         (Heat("rows", shares[::-1].tolist(), texts[::-1], hover[::-1]),),
         height=max(280, 130 + 30 * n),
     )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> Plot | None:
