@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from search.export.registry import register
 from tests.end_to_end import commands
 from tests.exported import churn_data, export_of, settings_of
 from tests.fakes import new_study
+from tests.ports import free_port
 
 # Keras 3.15 saves its variables in a way that numpy 2.4 does not like.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -55,9 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         exported = export_of("churn", folder, data_dir)
         settings, quiet = settings_of(folder, data_dir), Console(file=io.StringIO())
         done = register(TASKS["churn"], settings, new_study(), exported, quiet, verified=True)
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", done.uri]
     command += ["--env-manager", "local", "--port", str(port)]
     environment = commands.environment()

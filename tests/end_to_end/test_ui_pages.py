@@ -6,7 +6,6 @@ With HPSEARCH_SCREENSHOTS=FOLDER the pages are photographed there.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from search.tracking import views
 from tests.end_to_end import commands
 from tests.end_to_end.browser import Page, chromium, needs_chromium
 from tests.end_to_end.test_serving import wait_for
+from tests.ports import free_port
 
 pytestmark = needs_chromium
 
@@ -41,13 +41,6 @@ class Served:
     parent: str
     best: str
     best_number: int
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

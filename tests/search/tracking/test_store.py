@@ -1,7 +1,6 @@
 """Where the record lies: folders, databases and servers, and those that cannot hold one."""
 
 import contextlib
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,14 +15,8 @@ from mlflow import MlflowClient
 from search.tracking.store import locate, ui_command
 from search.tracking.tracker import Tracker
 from spaces.errors import InputError
+from tests.ports import free_port
 from tests.search.tracking.logged import open_trial, rows, steps
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def old_layout(folder: Path) -> str | None:
