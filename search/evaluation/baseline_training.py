@@ -56,14 +56,18 @@ class BaselineTraining:
         self._task, self._settings, self._new = task, settings, measured
         self._engine, self._store, self._log, self._console = engine, store, log, console
         self._in_work: dict[Job, _Run] = {}
+        self._begun: set[tuple[str, int]] = set()
 
     def run(self, presets: Sequence[Preset], draws: int) -> None:
         """Trains what is missing: first an epoch of each preset, to know how long it takes."""
-        fresh = [self._begun(preset, 0) for preset in presets if not self._stored(preset)]
+        fresh = [self._begin(preset, 0) for preset in presets if not self._stored(preset)]
         begun = list(self._trained(deque(fresh), first_epoch=True))
         queue = deque(run for run in begun if not run.record.ended)
-        self._forecast(presets, {run.preset.name: run for run in queue}, draws)
-        queue += [run for preset in presets for run in self._further(preset, draws)]
+        underway = {run.preset.name: run for run in queue}
+        self._forecast(presets, underway, draws)
+        for preset in presets:
+            if preset.name in underway or self._stored(preset):
+                queue += self._further(preset, draws)
         for run in self._trained(queue, first_epoch=False):
             if run.draw == 0:
                 queue += self._further(run.preset, draws)
@@ -138,15 +142,20 @@ class BaselineTraining:
         return [m for m in self._store.of(preset.name) if not blank.replaces(m)]
 
     def _further(self, preset: Preset, draws: int) -> list[_Run]:
-        """What is to be trained once the first of a preset has been."""
-        stored = self._stored(preset)
-        if not stored:
-            return []
-        known = {measurement.draw for measurement in stored}
-        wanted = n_draws(stored[0].train_seconds, draws)
-        return [self._begun(preset, draw) for draw in range(wanted) if draw not in known]
+        return [self._begin(preset, draw) for draw in self._missing(preset, draws)]
 
-    def _begun(self, preset: Preset, draw: int) -> _Run:
+    def _missing(self, preset: Preset, draws: int) -> list[int]:
+        """Draws that are neither stored nor begun; of a model yet unknown those that are certain.
+
+        Else a worker would wait for the first of them to end.
+        """
+        stored = self._stored(preset)
+        wanted = n_draws(stored[0].train_seconds, draws) if stored else min(draws, DRAWS_OF_LONG)
+        known = {(m.model, m.draw) for m in stored} | self._begun
+        return [draw for draw in range(wanted) if (preset.name, draw) not in known]
+
+    def _begin(self, preset: Preset, draw: int) -> _Run:
+        self._begun.add((preset.name, draw))
         record = Record(_plain(preset), self._settings.seed + draw, preset=preset.name)
         return _Run(preset, draw, record)
 
@@ -159,9 +168,8 @@ class BaselineTraining:
                 seconds = begun[name].record.train_seconds * epochs
                 left = n_draws(seconds, draws)
             else:
-                further = self._further(preset, draws)
-                seconds = self._stored(preset)[0].train_seconds if further else 0.0
-                left = len(further)
+                left = len(self._missing(preset, draws)) if self._stored(preset) else 0
+                seconds = self._stored(preset)[0].train_seconds if left else 0.0
             if left:
                 total += left * seconds
                 self._console.print(

@@ -41,7 +41,8 @@ class ScriptedEngine:
 
     Attributes:
         segments: That were sent, in the order of their coming.
-        most_open: The most jobs that were open at one time.
+        open: That wait for their answer.
+        most_open: The most of them at one time.
     """
 
     n_workers = 2
@@ -50,17 +51,17 @@ class ScriptedEngine:
         self.segments: list[Segment] = []
         self.most_open = 0
         self._script = script
-        self._open: list[ScriptedJob] = []
+        self.open: list[ScriptedJob] = []
 
     def submit(self, work: Callable[..., Any], *arguments: Any, near: Job | None) -> ScriptedJob:
         job = ScriptedJob(arguments[0])
         self.segments.append(job.segment)
-        self._open.append(job)
-        self.most_open = max(self.most_open, len(self._open))
+        self.open.append(job)
+        self.most_open = max(self.most_open, len(self.open))
         return job
 
     def wait(self, seconds: float) -> list[Job]:
-        job = self._open.pop(0)
+        job = self.open.pop(0)
         try:
             job.outcome = self._script(job.segment)
         except WorkerLostError as error:
@@ -174,6 +175,21 @@ def test_a_model_that_takes_long_gets_three_trainings(setting: Setting) -> None:
 )
 def test_draws(seconds: float, draws: int, expected: int) -> None:
     assert n_draws(seconds, draws) == expected
+
+
+def test_no_worker_waits_for_the_first_training_of_a_model(setting: Setting) -> None:
+    beside: list[list[int]] = []
+
+    def watched(segment: Segment) -> Any:
+        if segment.begin:
+            beside.append([job.segment.seed for job in engine.open])
+        return trained(segment, seconds_an_epoch=300)
+
+    engine = ScriptedEngine(watched)
+    found = setting.train(engine, SHORT)
+    assert beside == [[1]]
+    assert [m.draw for m in found] == [0, 1, 2]
+    assert [s.seed for s in engine.segments] == [0, 0, 1, 2]
 
 
 def test_what_is_stored_is_not_trained_again(setting: Setting) -> None:
