@@ -131,7 +131,7 @@ def write_opened(runs_dir: Path, opening: Opening) -> Opening:
     """
     path = _path(runs_dir, opening.task)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _sole_writer(path):
+    with sole_writer(path):
         known = _read(path)
         number = 1 + sum(each.study == opening.study for each in known)
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -144,7 +144,7 @@ def write_scored(runs_dir: Path, opening: Opening) -> None:
     """Puts the opening, now with its scores, in the place of what `write_opened` wrote."""
     path = _path(runs_dir, opening.task)
     key = (opening.study, opening.number)
-    with _sole_writer(path):
+    with sole_writer(path):
         known = _read(path)
         _write(path, [opening if (each.study, each.number) == key else each for each in known])
 
@@ -181,8 +181,8 @@ def _write(path: Path, every: list[Opening]) -> None:
 
 
 @contextlib.contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
-    """Waits until no other process writes: it would lose an opening."""
+def sole_writer(path: Path) -> Iterator[None]:
+    """Waits until no other process writes the file: it would lose what that wrote."""
     with path.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from search.checkpoints import write_whole
+from search.evaluation.ledger import sole_writer
 
 WITHOUT_TEST = frozenset({"xor"})
 """Tasks of which all rows are trained on."""
@@ -83,9 +84,7 @@ class Measurements:
         self._folder = runs_dir / "baselines"
         self._path = self._folder / f"{task}.jsonl"
         self._models = self._folder / task
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        found = [Measurement(**json.loads(line)) for line in lines]
-        self._all = {(each.model, each.draw): each for each in found}
+        self._all = self._read()
 
     def of(self, model: str) -> list[Measurement]:
         """Those of a model, by draw."""
@@ -101,12 +100,19 @@ class Measurements:
         if network:
             self._models.mkdir(exist_ok=True)
             write_whole(self._network(measurement), network)
-        kept = {k: each for k, each in self._all.items() if not measurement.replaces(each)}
-        self._all = {**kept, (measurement.model, measurement.draw): measurement}
-        lines = [json.dumps(asdict(each)) + "\n" for each in self._all.values()]
-        write_whole(self._path, "".join(lines).encode())
+        with sole_writer(self._path):
+            stored = self._read()  # another command may have measured meanwhile
+            kept = {k: each for k, each in stored.items() if not measurement.replaces(each)}
+            self._all = {**kept, (measurement.model, measurement.draw): measurement}
+            lines = [json.dumps(asdict(each)) + "\n" for each in self._all.values()]
+            write_whole(self._path, "".join(lines).encode())
         if measurement.test:
             self._network(measurement).unlink(missing_ok=True)
+
+    def _read(self) -> dict[tuple[str, int], Measurement]:
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        found = [Measurement(**json.loads(line)) for line in lines]
+        return {(each.model, each.draw): each for each in found}
 
     def network(self, measurement: Measurement) -> bytes | None:
         """The network that waits for its test; None if there is none."""

@@ -24,6 +24,14 @@ def test_measurements_are_one_line_each(tmp_path: Path) -> None:
     assert not Measurements(tmp_path, "mnist").of("a")
 
 
+def test_two_commands_at_once_keep_what_the_other_measured(tmp_path: Path) -> None:
+    one, other = Measurements(tmp_path, "iris"), Measurements(tmp_path, "iris")
+    tested = replace(blank("a", 0), test={"accuracy": 1.0})
+    other.put(tested)
+    one.put(blank("b", 0))
+    assert Measurements(tmp_path, "iris").of("a") == one.of("a") == [tested]
+
+
 def test_a_network_is_kept_until_its_test(tmp_path: Path) -> None:
     store = Measurements(tmp_path, "iris")
     measured = blank("a", 0)
