@@ -136,7 +136,7 @@ def described(config: Config) -> Iterator[str]:
         f"{optimization.learning_rate:.3g} ({_listed(own)})"
     )
     for title, part in (
-        ("Regularization", config.regularization),
+        ("Further regularization", config.regularization),
         ("Augmentation", config.augmentation),
         ("Training", config.training.model_copy(update={"final_decay": config.final_decay})),
     ):

@@ -130,7 +130,7 @@ print(model.predict(images).argmax(axis=1))  # the positions of the classes abov
 """
 
 _USE_TABLE = """
-import joblib, keras
+import joblib, keras{pandas}
 model, preprocessor = keras.models.load_model("model.keras"), joblib.load("preprocessor.joblib")
 rows = {rows}
 print(model.predict(preprocessor.transform(rows)))  # {answer}
@@ -164,7 +164,8 @@ DATA = {
         has_files=True,
         prepared=True,
         use=_USE_TABLE.format(
-            rows='__import__("pandas").read_csv("Churn_Modelling.csv").head()  # yours',
+            pandas=", pandas",
+            rows='pandas.read_csv("Churn_Modelling.csv").head()  # yours',
             answer="the probability that each customer leaves",
         ),
     ),
@@ -182,6 +183,7 @@ DATA = {
         splits=_SHUFFLED.format(share="a quarter"),
         prepared=True,
         use=_USE_TABLE.format(
+            pandas="",
             rows="[[5.1, 3.5, 1.4, 0.2]]  # sepal length and width, petal length and width, in cm",
             answer="the probabilities of the classes above",
         ),

@@ -1,7 +1,9 @@
 """`predict`: pictures and tables through exported and registered models."""
 
 import io
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rich.console import Console
 from pipelines.tasks import TASKS
 from search.export.predict import Prediction, predict, prediction_table
 from search.export.registry import register
+from search.export.script_data import DATA
 from spaces.errors import InputError
 from tests.exported import churn_data, export_of, settings_of, write_scores
 from tests.fakes import new_study
@@ -94,6 +97,18 @@ def test_every_row_of_a_table_is_classified(folder: Path, customers: Path) -> No
     lines = shown(found, picture=False)
     assert lines[0].split() == ["row", "class", "stayed", "left"]
     assert len(lines) == 4
+
+
+def test_the_cards_own_lines_answer_as_predict_does(
+    folder: Path, customers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("model.keras", "preprocessor.joblib"):
+        shutil.copy(folder / "exports" / "churn" / name, customers.parent)
+    monkeypatch.chdir(customers.rename(customers.with_name("Churn_Modelling.csv")).parent)
+    printed: list[Any] = []
+    exec(DATA["churn"].use, {"print": printed.append})
+    answers = predicted(folder, "churn", Path("Churn_Modelling.csv")).answers
+    assert printed[0][:, 0] == pytest.approx([a["probabilities"]["left"] for a in answers])
 
 
 @pytest.mark.parametrize(
