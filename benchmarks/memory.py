@@ -84,7 +84,7 @@ def watch(n_trials: int) -> list[Point]:
                 time.sleep(1)
         if search.returncode:
             raise RuntimeError(f"the search ended with exit status {search.returncode}")
-    images = find_task(TASK).space.image_side is not None
+    images = find_task(TASK).has_images
     n_workers, _ = Machine.here().workers(None, n_trials, images=images)
     return [point for point in points if len(point.mib) == n_workers]
 

@@ -91,7 +91,7 @@ class Result:
 
 def cases(task: str, systems: Iterable[str], n_seeds: int, *, variants: bool) -> list[Case]:
     """Interleaved by seed, so that a run that is stopped has compared like with like."""
-    images = find_task(task).space.image_side is not None
+    images = find_task(task).has_images
     names = [
         (system, variant)
         for system in systems

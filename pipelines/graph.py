@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.activations import LeanActivation
 from pipelines.augmentation import augment
 from pipelines.losses import cross_entropies, right
 from pipelines.networks import build_network, logits_of
@@ -42,7 +43,12 @@ class TrainingGraph:
         self.batch_size = min(config.optimization.batch_size, n_train)
         self.steps_per_epoch = math.ceil(n_train / self.batch_size)
         self.model = build_network(
-            config, data.input_shape, len(data.class_names), seed, FusedBatchNormalization
+            config,
+            data.input_shape,
+            len(data.class_names),
+            seed,
+            norm=FusedBatchNormalization,
+            activation=LeanActivation,
         )
         self._logits = logits_of(self.model)
         self._schedule = Schedule(config, config.training.epochs * self.steps_per_epoch)

@@ -29,6 +29,7 @@ def build_network(
     n_classes: int,
     seed: int = 0,
     norm: type[keras.Layer] = layers.BatchNormalization,
+    activation: type[keras.Layer] = layers.Activation,
 ) -> keras.Model:
     """An untrained model that ends in probabilities.
 
@@ -37,12 +38,13 @@ def build_network(
         n_classes: Units of the softmax; two classes get one sigmoid unit.
         seed: Decides the initial weights and what dropout drops.
         norm: The layer for batch normalization, or one that computes the same faster.
+        activation: The layer for activations, or one that computes the same.
 
     Raises:
         InvalidShapeError: a kernel or a pooling is larger than what is left of the image.
     """
     _check_shapes(config, input_shape)
-    make = _Layers(config, random.Random(seed), norm)  # noqa: S311 - nothing secret
+    make = _Layers(config, random.Random(seed), norm, activation)  # noqa: S311 - nothing secret
     inputs = keras.Input(input_shape, name="input")
     x = inputs
     if len(input_shape) == 3:
@@ -75,6 +77,7 @@ class _Layers:
     config: Config
     seeds: random.Random
     norm: type[keras.Layer]
+    activation: type[keras.Layer]
 
     def conv_block(self, x: keras.KerasTensor, block: ConvBlock, number: int) -> keras.KerasTensor:
         kept = x
@@ -87,9 +90,7 @@ class _Layers:
                 if kept.shape[-1] != block.filters:
                     kept = self._convolution(kept, block, 1, f"shortcut_{number}")
                 x = layers.Add(name=f"add_{number}")([x, kept])
-            x = layers.Activation(self.config.network.activation, name=f"conv_activation_{name}")(
-                x
-            )
+            x = self._activated(x, f"conv_activation_{name}")
         if block.pooling != "none":
             x = POOLINGS[block.pooling](2, name=f"pool_{number}")(x)
         if block.batch_norm == "after":
@@ -124,7 +125,7 @@ class _Layers:
         x = layers.Dense(layer.units, name=f"dense_{number}", **self._kernel())(x)
         if layer.batch_norm == "before":
             x = self.norm(name=f"norm_{number}")(x)
-        x = layers.Activation(self.config.network.activation, name=f"activation_{number}")(x)
+        x = self._activated(x, f"activation_{number}")
         if layer.batch_norm == "after":
             x = self.norm(name=f"norm_{number}")(x)
         return self._dropout(x, layer.dropout, f"dropout_{number}")
@@ -139,6 +140,9 @@ class _Layers:
             kernel_initializer=keras.initializers.GlorotUniform(self._seed()),
         )(x)
         return layers.Activation(activation, name="probabilities", dtype="float32")(x)
+
+    def _activated(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return self.activation(self.config.network.activation, name=name)(x)
 
     def _dropout(self, x: keras.KerasTensor, rate: float, name: str) -> keras.KerasTensor:
         return layers.Dropout(rate, seed=self._seed(), name=name)(x) if rate else x

@@ -10,6 +10,8 @@ from typing import Literal
 
 Precision = Literal["float32", "bfloat16"]
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""TensorFlow's environment variable, which it reads when it is imported."""
 RANK = "HPSEARCH_WORKER"
 """The environment variable with a worker's number, from 0, which decides on its GPU."""
 
@@ -30,6 +32,17 @@ class Runtime:
     def policy(self) -> str:
         """Keras' name for the precision: weights stay float32 in both."""
         return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+def choose_kernels(*, images: bool) -> None:
+    """Leaves Intel's oneDNN out for tables; call it before TensorFlow is imported.
+
+    On their small dense networks it is no faster than TensorFlow's own operations, and it keeps
+    memory for every new shape of a layer: `python -m benchmarks.onednn`. Who has decided in the
+    environment is obeyed.
+    """
+    if not images:
+        os.environ.setdefault(ONEDNN, "0")
 
 
 def configure(runtime: Runtime) -> None:

@@ -100,6 +100,7 @@ def load_data(task: str, data_dir: Path | None, division: Division = "search") -
 @functools.lru_cache(maxsize=1)
 def prepare(task: str, data_dir: Path | None, how: Runtime) -> None:
     """Does what costs seconds and no trial should wait for: TensorFlow and the data."""
+    runtime.choose_kernels(images=find_task(task).has_images)
     runtime.configure(how)
     import pipelines.session  # noqa: F401 - importing it is the point
 

@@ -86,6 +86,11 @@ class Task:
         return self.training.model_copy(update={"epochs": epochs}) if epochs else self.training
 
     @property
+    def has_images(self) -> bool:
+        """Whether its inputs are images; else they are rows of a table."""
+        return self.space.image_side is not None
+
+    @property
     def n_classes(self) -> int:
         return len(self.class_names)
 

@@ -110,7 +110,7 @@ def search(
     space = found.space.narrow([*overrides, *context.args])
 
     _check_mlflow(runs_dir, tracking_uri)
-    fork_server.start()  # TensorFlow takes seconds: the workers' goes on beside all that follows
+    fork_server.start(found)  # the workers import TensorFlow for seconds, beside all that follows
     settings, machine = Machine.here().suit(settings, found, workers, precision)
     data = found.load(data_dir)
 

@@ -113,13 +113,13 @@ class Machine:
 
     def runtime(self, task: Task) -> Runtime:
         """How a worker trains the task if nothing else is asked for."""
-        return Runtime(1, self.precision("auto", images=_has_images(task))[0])
+        return Runtime(1, self.precision("auto", images=task.has_images)[0])
 
     def suit(
         self, settings: Settings, task: Task, workers: int | None, precision: AskedPrecision
     ) -> tuple[Settings, str]:
         """The settings with workers and precision for this machine, and a line that says why."""
-        images = _has_images(task)
+        images = task.has_images
         n_workers, why = self.workers(workers, settings.trials, images=images)
         chosen, warning = self.precision(precision, images=images)
         notes = "".join(f"; {note}" for note in (why, warning) if note)
@@ -161,7 +161,3 @@ def _cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def _has_images(task: Task) -> bool:
-    return task.space.image_side is not None

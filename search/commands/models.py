@@ -99,7 +99,7 @@ def evaluate(
         data_dir=data_dir, runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri
     )
     source = find_study(settings, task, study)
-    fork_server.start()
+    fork_server.start(found)
     settings, machine = Machine.here().suit(settings, found, workers, precision)
     console().print(machine, soft_wrap=True)
 
@@ -135,8 +135,7 @@ def predict(
     for note in prediction.notes:
         typer.echo(note, err=True)
     if output is FormatOption.table:
-        picture = found.space.image_side is not None
-        console().print(prediction_table(prediction, picture=picture))
+        console().print(prediction_table(prediction, picture=found.has_images))
     else:
         write = results.as_json if output is FormatOption.json else results.as_csv
         typer.echo(write(prediction.rows()))
@@ -188,7 +187,7 @@ def baselines(
         source = find_study(settings, task, study)
     except NoStudyError:
         source = None
-    fork_server.start()
+    fork_server.start(found)
     settings, machine = Machine.here().suit(settings, found, workers, precision)
     console().print(machine, soft_wrap=True)
 

@@ -70,7 +70,7 @@ def training_script(task: Task, config: Config, origin: str) -> str:
     Args:
         origin: Where the config was found, such as a trial of a study.
     """
-    data, images = DATA[task.name], task.space.image_side is not None
+    data, images = DATA[task.name], task.has_images
     augmentation = augmentation_code(config.augmentation) if images else []
     metric = task.goal.metric
     functions = [

@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from pipelines import layer_picture, runtime
+from pipelines.activations import LeanActivation
 from pipelines.layer_picture import Drawn
 from pipelines.networks import build_network
 from pipelines.normalization import FusedBatchNormalization
@@ -24,7 +25,9 @@ def _float32(how: Runtime) -> None:
 
 def lines_of(config: Config, task: str) -> list[Drawn]:
     """Of the network as a session builds it; what they say must agree with Keras."""
-    network = build_network(config, *INPUTS[task], norm=FusedBatchNormalization)
+    network = build_network(
+        config, *INPUTS[task], norm=FusedBatchNormalization, activation=LeanActivation
+    )
     lines = layer_picture.layers_of(network)
     assert sum(line.n_parameters for line in lines) == network.count_params()
     assert lines[-1].shape == tuple(network.output.shape[1:])

@@ -36,6 +36,20 @@ def test_a_fresh_graph_has_the_policy_of_the_precision(
     assert keras.config.dtype_policy().name == policy
 
 
+def test_tables_are_trained_without_onednn_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for before, images in [(None, True), (None, False), ("1", False)]:
+        with monkeypatch.context() as patch:
+            patch.delenv(runtime.ONEDNN, raising=False)
+            if before:
+                patch.setenv(runtime.ONEDNN, before)
+            runtime.choose_kernels(images=images)
+            found.append(os.environ.pop(runtime.ONEDNN, None))
+    assert found == [None, "0", "1"]
+
+
 def test_bfloat16_computes_inside_and_answers_in_float32(
     how: Runtime, digits: SearchData, config: MakeConfig
 ) -> None:

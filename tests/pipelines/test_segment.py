@@ -180,7 +180,7 @@ def test_memory_that_runs_out_fails_with_its_cause_and_frees_the_session(
 def test_a_bug_is_not_taken_for_a_failed_config(
     first: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build_network(*_: object) -> None:
+    def build_network(*_: object, **__: object) -> None:
         raise KeyError("no such layer")
 
     monkeypatch.setattr(graph, "build_network", build_network)

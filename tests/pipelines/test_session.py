@@ -7,7 +7,7 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -27,10 +27,12 @@ from spaces.config import (
     Regularization,
     Training,
 )
+from tests.configs import SMALL
 
 MakeConfig = Callable[..., Config]
 Start = Callable[..., TrainingSession]
 
+ACTIVATIONS = get_args(Network.model_fields["activation"].annotation)
 DIGITS, IRIS = TASKS["digits"], TASKS["iris"]
 LINEAR = Network()
 CNN = Network(blocks=(ConvBlock(filters=4, batch_norm="before", dropout=0.2),))
@@ -305,11 +307,18 @@ def test_a_checkpoint_is_plain_arrays_without_pickle(start: Start) -> None:
     assert state["best"] == session.best
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_DEFAULTS)
+@pytest.mark.parametrize(
+    ("activation", "optimizer"),
+    [
+        *[("relu", name) for name in OPTIMIZER_DEFAULTS],
+        *[(name, "adam") for name in ACTIVATIONS],
+    ],
+)
 def test_a_session_leaves_memory_when_the_next_is_made(
-    optimizer: str, start: Start, config: MakeConfig
+    activation: str, optimizer: str, start: Start, config: MakeConfig
 ) -> None:
-    session = start(config(optimizer=optimizer))
+    network = SMALL.model_copy(update={"activation": activation})
+    session = start(config(network, optimizer=optimizer))
     session.advance(1)
     graph = session._graph
     kept = [session, graph, graph.model, graph._run_steps.graph, graph._optimizer]
