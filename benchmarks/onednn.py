@@ -43,6 +43,7 @@ class Cost:
 
 def configs(task_name: str, number: int) -> list[Config]:
     task = find_task(task_name)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     training = task.training_for(None)
     return [task.space.sample(study.ask(), training) for _ in range(number)]

@@ -28,6 +28,8 @@ _CONFIG = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # Dask looks at every worker's stack a hundred times a second, and keeps what it saw.
+    "distributed.worker.profile.enabled": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 RESTART_SECONDS = 30

@@ -57,6 +57,12 @@ def number_of_worker() -> str:
     return os.environ[runtime.RANK]
 
 
+def samples() -> int:
+    """What Dask's profiler has seen of the worker meanwhile."""
+    time.sleep(0.5)
+    return int(distributed.get_worker().profile_recent["count"])
+
+
 def interrupt() -> int:
     os.kill(os.getpid(), signal.SIGINT)
     return os.getpid()
@@ -260,6 +266,10 @@ def test_every_worker_knows_its_number(engine: DaskEngine) -> None:
 def test_workers_do_not_hear_the_keyboard(engine: DaskEngine) -> None:
     job = engine.submit(interrupt, near=None)
     assert value(engine, job) == value(engine, engine.submit(process, near=job))
+
+
+def test_workers_are_not_profiled(engine: DaskEngine) -> None:
+    assert value(engine, engine.submit(samples, near=None)) == 0
 
 
 def test_a_foreign_job_cannot_be_killed(engine: DaskEngine) -> None:
