@@ -14,6 +14,7 @@ PARTS = {
     "coordinator": ["coordinator"],
     "memory": ["memory"],
     "precision": ["precision"],
+    "oneDNN for tables": ["onednn"],
     "numbers of filters": ["filters"],
     "replay of churn": ["replay", "churn"],
     "replay of fashion": ["replay", "fashion"],
