@@ -73,7 +73,7 @@ class SearchView:
         line = (
             f"No finalists yet: {trial_name(attempt.number)}, the best so far, took"
             f" {clock_text(attempt.expected_seconds)} of a worker, and"
-            f" {clock_text(seconds)} are left."
+            f" {clock_text(max(0.0, seconds))} are left."
         )
         self._console.print(Text(line, style="yellow"), soft_wrap=True)
 

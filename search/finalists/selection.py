@@ -91,12 +91,15 @@ def n_draws(task: Task, settings: Settings) -> int:
 def kept_seconds(study: optuna.Study | None, settings: Settings) -> float:
     """Seconds of the budget that are not for trials, by what is known so far.
 
-    As much as the best configs need for the draws on which they must meet.
+    As much as the best configs need for the draws on which they must meet; nothing where the most
+    that is kept would not do for the best of them once.
     """
     budget = settings.budget_seconds
     if budget is None or not settings.finalists:
         return 0.0
     best = select(study, settings.finalists)[:LEAST_CONFIGS] if study else []
+    if best and HEADROOM * _whole_seconds(best[0][1]) > MOST_SHARE * budget:
+        return 0.0
     of_workers = LEAST_DRAWS * HEADROOM * sum(_whole_seconds(trial) for _, trial in best)
     return min(max(of_workers / settings.workers, LEAST_SHARE * budget), MOST_SHARE * budget)
 

@@ -112,7 +112,7 @@ class FinalistTraining(Dispatch[Attempt]):
             BrokenSearchError: one retraining after the other crashes.
             InputError: a worker's data are not the study's.
         """
-        if self._over() or self._best_has_no_time():
+        if self._stopped() or self._best_has_no_time() or self._over():
             return
         try:
             self._fill()

@@ -92,6 +92,7 @@ def test_all_configs_have_the_same_fresh_seeds() -> None:
         ({"budget_seconds": 100.0}, 33.0),  # of two workers: two draws of 10 + 20 s, and a tenth
         ({"budget_seconds": 100.0, "finalists": 1}, 25.0),
         ({"budget_seconds": 40.0}, 20.0),  # never more than half
+        ({"budget_seconds": 20.0}, 0.0),  # half would not do for the best, 11 s, even once
     ],
 )
 def test_of_a_budget_is_kept_what_the_best_two_need(

@@ -200,11 +200,13 @@ def test_what_was_in_training_when_the_time_was_up_is_told() -> None:
     assert ran.spent.cut_off == pytest.approx(50, abs=1)
 
 
-def test_a_spent_budget_trains_nothing() -> None:
-    study, clock, engine = a_study([0.9]), FakeClock(), DrawingEngine()
+def test_a_spent_budget_trains_nothing_and_that_is_told() -> None:
+    study, clock, engine = new_study(), FakeClock(), DrawingEngine()
+    add(study, 0.9, worker_seconds=10.0)
     clock.now = 100.0
-    run(study, engine, clock=clock, budget_seconds=100.0)
+    ran = run(study, engine, clock=clock, budget_seconds=100.0)
     assert engine.sent == []
+    assert ran.view.without_time == [(0, 0)]
 
 
 def test_stopping_leaves_what_has_not_ended_for_the_next_search() -> None:
