@@ -49,7 +49,7 @@ def promotion(
             fresh seed cannot win.
     """
     if not (new.verified and winner):
-        unverified = "its export is not verified, which `hpsearch export --verify` does"
+        unverified = "its export is not verified: it takes `--verify`, and finalists to compare"
         other = f"it is not its study's winner, which `hpsearch export {new.task}` exports"
         return False, other if new.verified else unverified
     if champion is None:
