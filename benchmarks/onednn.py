@@ -1,10 +1,9 @@
 """What Intel's oneDNN is worth to a search: the time and memory of network after network.
 
-    .venv/bin/python -m benchmarks.onednn [--task churn] [--networks 60] [--quick]
+    .venv/bin/python -m benchmarks.onednn [--networks 60] [--quick]
 
-Configs drawn at random from the task's space are built and trained for the epochs before the
-first rung by two processes in turns, of which TensorFlow computes with oneDNN in one and without
-in the other. The table shows the medians of their CPU times, as other programs may run beside
+Configs drawn at random from churn's space are built and trained to the first rung by two processes
+in turns, one in which TensorFlow computes with oneDNN and one in which it does not. The table shows the medians of their CPU times, as other programs may run beside
 them, and of the pairs' ratios with the middle half of them; and what memory of its own a process
 had after a third of the networks and after all.
 """
@@ -24,11 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import store
+from pipelines import runtime
 from pipelines.segment import load_data, prepare
 from pipelines.tasks import find_task
 from search.machine import Machine
 from spaces.config import Config
 
+TASK = "churn"
 WAYS = {"with": "1", "without": "0"}
 
 
@@ -41,22 +42,22 @@ class Cost:
     mib: float
 
 
-def configs(task_name: str, number: int) -> list[Config]:
-    task = find_task(task_name)
+def configs(number: int) -> list[Config]:
+    task = find_task(TASK)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     training = task.training_for(None)
     return [task.space.sample(study.ask(), training) for _ in range(number)]
 
 
-def cost(task_name: str, config: Config) -> Cost:
-    task = find_task(task_name)
+def cost(config: Config) -> Cost:
+    task = find_task(TASK)
     how = Machine.here().runtime(task)
-    prepare(task_name, None, how)
+    prepare(TASK, None, how)
     from pipelines.session import TrainingSession
 
     started = time.process_time()
-    session = TrainingSession(task, load_data(task_name, None), config, seed=0, how=how)
+    session = TrainingSession(task, load_data(TASK, None), config, seed=0, how=how)
     built = time.process_time()
     session.advance(task.first_rung)
     trained = time.process_time()
@@ -66,10 +67,10 @@ def cost(task_name: str, config: Config) -> Cost:
 
 def _compute(switch: str) -> None:
     """Makes a process that has not imported TensorFlow compute with oneDNN, or without."""
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = switch
+    os.environ[runtime.ONEDNN] = switch
 
 
-def measure(task_name: str, number: int) -> dict[str, list[Cost]]:
+def measure(number: int) -> dict[str, list[Cost]]:
     context = multiprocessing.get_context("spawn")
     found: dict[str, list[Cost]] = {way: [] for way in WAYS}
     pools = {
@@ -77,10 +78,10 @@ def measure(task_name: str, number: int) -> dict[str, list[Cost]]:
         for way, switch in WAYS.items()
     }
     try:
-        for place, config in enumerate(configs(task_name, number)):
+        for place, config in enumerate(configs(number)):
             # The first of a pair may find the caches of the processor warmer, or colder.
             for way in sorted(WAYS, reverse=place % 2 == 1):
-                found[way].append(pools[way].submit(cost, task_name, config).result())
+                found[way].append(pools[way].submit(cost, config).result())
     finally:
         for pool in pools.values():
             pool.shutdown()
@@ -109,16 +110,14 @@ def _middle(ratios: Sequence[float]) -> str:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--task", default="churn")
     parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="three networks")
     arguments = parser.parse_args()
     number = 3 if arguments.quick else arguments.networks
-    found = measure(arguments.task, number)
-    name = f"onednn_{arguments.task}"
+    found = measure(number)
     costs = {way: [astuple(each) for each in own] for way, own in found.items()}
     columns = ["build seconds", "train seconds", "MiB"]
-    store.save(f"{name}_quick" if arguments.quick else name, {"columns": columns, **costs})
+    store.save("onednn_quick" if arguments.quick else "onednn", {"columns": columns, **costs})
     Console().print(show(found))
 
 

@@ -39,8 +39,8 @@ RESULT_SECONDS = 60
 """How long to wait for a result that is there: it is fetched in less than a second, but one that
 died with the last worker would be waited for for ever."""
 RECYCLE_JOBS = 300
-"""A worker is replaced after so many, for networks for images leave memory behind: over digits 1
-to 2 MiB a trial, which oneDNN keeps for every new shape of a layer."""
+"""A worker is replaced after so many, for networks for images leave memory behind: over digits
+some 2 MiB a trial, more than half of which oneDNN keeps."""
 
 
 class WorkerLostError(RuntimeError):
