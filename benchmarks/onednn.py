@@ -2,10 +2,11 @@
 
     .venv/bin/python -m benchmarks.onednn [--networks 60] [--quick]
 
-Configs drawn at random from churn's space are built and trained to the first rung by two processes
-in turns, one in which TensorFlow computes with oneDNN and one in which it does not. The table shows the medians of their CPU times, as other programs may run beside
-them, and of the pairs' ratios with the middle half of them; and what memory of its own a process
-had after a third of the networks and after all.
+Configs drawn at random from churn's space are built and trained to the first rung by two
+processes in turns, one in which TensorFlow computes with oneDNN and one in which it does not. The
+table shows the medians of their CPU times, as other programs may run beside them, and of the
+pairs' ratios with the middle half of them; and what memory of its own a process had after a third
+of the networks and after all.
 """
 
 import argparse
