@@ -18,7 +18,7 @@ def contract(task: Task) -> Contract:
 def raw_examples(task: Task, data: SearchData, n: int) -> Any:  # noqa: ANN401 - an array or a data frame
     """The first training examples as people have them: uint8 pixels, or a pandas data frame."""
     inputs = data.train.inputs[:n]
-    if task.space.image_side:
+    if task.has_images:
         return inputs
     import pandas as pd  # late, as in `tabular`
 

@@ -207,10 +207,14 @@ def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[st
         )
     if finalists > share and left >= low:
         lines.append(
-            f"The finalists may need {clock_text(finalists)}, more than their {clock_text(share)}:"
+            f"The finalists may need {clock_text(finalists)}, more than {_theirs(share)}:"
             " the same command goes on with them."
         )
     return lines
+
+
+def _theirs(share: float) -> str:
+    return f"their {clock_text(share)}" if share else "so short a budget has for them"
 
 
 def _trial_seconds(plan: Plan) -> float:

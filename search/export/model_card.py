@@ -104,7 +104,7 @@ def _state(check: Check | None) -> str:
 
 
 def _what(task: Task, config: Config, record: Record) -> list[str]:
-    takes = "raw pixels from 0 to 255" if task.space.image_side else "the columns of a table"
+    takes = "raw pixels from 0 to 255" if task.has_images else "the columns of a table"
     return [
         f"A network of {record.n_parameters:,} weights that answers {takes} with probabilities.",
         f"Classes, in their order: {', '.join(task.class_names)}.",

@@ -110,7 +110,7 @@ def _signature(task: Task, words: Mapping[str, object]) -> "ModelSignature":
     from pipelines import raw_inputs
 
     inputs: list[ColSpec | TensorSpec]
-    if task.space.image_side:
+    if task.has_images:
         inputs = [TensorSpec(np.dtype(object), (-1,), name="images")]
     else:
         columns = raw_inputs.COLUMNS[task.name]

@@ -223,6 +223,14 @@ def test_finalists_that_need_longer_than_their_share_are_mentioned() -> None:
     assert "more than their 1:40: the same command goes on with them." in text
 
 
+def test_a_budget_too_short_for_finalists_is_not_called_their_share() -> None:
+    name = study_name(DIGITS, DIGITS.space, DIGITS.training, "abc", 0)
+    own = a_study(in_turn(2, 100, seconds=60.0), name=name, best={"val_accuracy": 0.9})
+    text = planned([own], budget_seconds=60.0, trials=1000)
+    assert "more than so short a budget has for them" in text
+    assert "0:00" not in text
+
+
 def test_the_study_that_goes_on_is_named() -> None:
     name = study_name(DIGITS, DIGITS.space, DIGITS.training, "abc", 0)
     other, own = a_study(in_turn(2, 30)), a_study(in_turn(2, 20), name=name)
