@@ -1,5 +1,6 @@
 """What the user sees of a running search: a line a trial, and on a terminal a live table."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -163,12 +164,15 @@ def beginning(
     rungs = rungs_of(task.first_rung, training.epochs)[:-1]
     judged = f", judged at {', '.join(epoch_text(rung) for rung in rungs)}" if rungs else ""
     at_most = f", {clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
+    how_many = "as many trials as fit,"
+    if math.isfinite(settings.most_trials):
+        how_many = f"up to {n_of(int(settings.most_trials), 'trial')}"
     goal = (
         f"{task.title}: {len(data.train.labels):,} rows to train on,"
         f" {len(data.validation.labels):,} to validate; looking for the best {task.goal.metric}."
     )
     plan = (
-        f"Study {study.study_name}: up to {n_of(settings.trials, 'trial')} of at most"
+        f"Study {study.study_name}: {how_many} of at most"
         f" {n_of(training.epochs, 'epoch')}{judged};"
         f" {n_of(settings.workers, 'worker')}, {settings.precision}{at_most}."
     )
