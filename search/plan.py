@@ -16,7 +16,7 @@ from search.finalists.selection import kept_seconds, missing, n_draws
 from search.pace import Pace, guessed, measured
 from search.settings import TRIALS, Settings
 from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used
-from search.study import epoch_text, rungs, study_name
+from search.study import epoch_text, n_finished, rungs, study_name
 from search.texts import clock_text, n_of
 from spaces.config import Config, Training
 from spaces.presets import Preset, presets_of
@@ -275,9 +275,7 @@ def _starts(task: Task, space: Space, settings: Settings) -> list[Config]:
 
 
 def _n_finished(plan: Plan) -> int:
-    if plan.study is None:
-        return 0
-    return sum(trial.state.is_finished() for trial in plan.study.get_trials(deepcopy=False))
+    return n_finished(plan.study) if plan.study else 0
 
 
 def _finished(plan: Plan) -> str:

@@ -100,7 +100,7 @@ def _is_complete(study: optuna.Study, task: Task, settings: Settings) -> bool:
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     checkpoints = Checkpoints(settings.runs_dir, study.study_name)
     kept = any(checkpoints.holds(trial.number) for trial in ended)
-    enough = len(ended) >= settings.most_trials
+    enough = studies.n_finished(study) >= settings.most_trials
     return enough and not kept and not missing(study, task, settings)
 
 

@@ -21,7 +21,7 @@ from search.finalists.standings import verdict_lines
 from search.finalists.training import FinalistTraining
 from search.progress import best_line, counts, finalists_status, status
 from search.settings import Settings
-from search.study import Record, best_first, epoch_text
+from search.study import Record, best_first, epoch_text, n_finished
 from search.study import rungs as rungs_of
 from search.texts import clock_text, n_of, sparkline
 from search.tracking.trial_log import trial_name
@@ -158,7 +158,6 @@ def beginning(
 ) -> list[str]:
     """What is about to happen, before anything takes time."""
     trials = study.get_trials(deepcopy=False)
-    finished = sum(trial.state.is_finished() for trial in trials)
     left = sum(trial.state == TrialState.RUNNING for trial in trials)
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     rungs = rungs_of(task.first_rung, training.epochs)[:-1]
@@ -180,7 +179,9 @@ def beginning(
     if settings.finalists:
         lines.append(_finalists_planned(task, settings))
     if not fresh:
-        lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
+        lines.append(
+            f"It goes on: {n_of(n_finished(study), 'trial')} finished, {left} taken up again."
+        )
     elif waiting:
         lines.append(f"It begins with {_known(waiting, task.name, settings)}.")
     return lines
@@ -261,12 +262,11 @@ def _next(task: str, settings: Settings) -> str:
 
 def already_complete(study: optuna.Study) -> str:
     """What to say where a search has nothing to do."""
-    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     best = best_line(
         next(iter(best_first(study, ("completed",))), None), study.user_attrs["metric"]
     )
     lines = [
-        f"{n_of(finished, 'trial')} finished already; ask for more with --trials.",
+        f"{n_of(n_finished(study), 'trial')} finished already; ask for more with --trials.",
         best.plain,
         *verdict_lines(study),
     ]
