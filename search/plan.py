@@ -176,7 +176,7 @@ def _reach(plan: Plan) -> list[str]:
 
 
 def _source(plan: Plan, pace: Pace) -> str:
-    seconds = f"{pace.seconds:.2g} s of a worker a trial"
+    seconds = f"{float(f'{pace.seconds:.2g}'):g} s of a worker a trial"
     if not pace.n_trials:
         return (
             f"No study of {plan.task.name} with trials of so many epochs is stored here. A guess"
