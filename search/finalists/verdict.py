@@ -22,6 +22,11 @@ One-sided, and strict because the leader is picked for its luck and there is a l
 round. Of six simulated configs, one that was better than the others by one standard deviation of
 the luck was dropped 4 times in 1,000 with three seeds and twice with ten folds.
 """
+LEAST_DRAWS = 2
+"""On which a config must have been scored to win where any has been.
+
+The best of several single scores is mostly the luckiest, which is what finalists are to rule out.
+"""
 ROUNDING = 1e-9
 CLEARLY_LONGER = 1.2
 """Times as long: what trainings take differs by less from one moment of a machine to another."""
@@ -91,7 +96,8 @@ class Verdict:
     """What the retrainings say.
 
     Attributes:
-        standings: Best mean first, those that were dropped last.
+        standings: Best mean first; those with too few draws to win after those with enough,
+            those that were dropped last.
         runner_up: Which the winner was compared with; of the best two it may have the better
             mean, where they are tied and it costs clearly more.
         difference: The winner's mean less the runner-up's.
@@ -110,6 +116,10 @@ class Verdict:
     tied: bool
     optimism: float
     promised: Standing
+
+    def has_too_few(self, standing: Standing) -> bool:
+        """Whether it cannot win yet: the winner was scored on `LEAST_DRAWS`, this one was not."""
+        return not standing.causes and standing.n_scored < LEAST_DRAWS <= self.winner.n_scored
 
 
 def retrainings(study: optuna.Study) -> list[Retraining]:
@@ -161,7 +171,7 @@ def verdict(study: optuna.Study) -> Verdict | None:
     metric = study.user_attrs["metric"]
     standings.sort(key=lambda s: -sign * s.record.best[metric])
     promised = standings[0]
-    standings.sort(key=lambda s: (s.dropped, -sign * round(s.mean, 9) if s.n_scored else math.inf))
+    standings.sort(key=lambda s: _place(s, sign))
     optimism = promised.record.best[metric] - promised.mean
     return Verdict(tuple(standings), *_compared(standings, fit), optimism, promised)
 
@@ -198,15 +208,23 @@ def dropped(study: optuna.Study, finalists: Collection[int]) -> set[int]:
     return out
 
 
+def _place(standing: Standing, sign: float) -> tuple[bool, bool, float]:
+    """What the standings are sorted by."""
+    mean = -sign * round(standing.mean, 9) if standing.n_scored else math.inf
+    return standing.dropped, standing.n_scored < LEAST_DRAWS, mean
+
+
 def _compared(
     standings: list[Standing], fit: Comparison
 ) -> tuple[Standing, Standing | None, float | None, Interval | None, bool]:
     """Winner, runner-up, their difference with its interval, and whether they are tied.
 
-    A config that failed on a fresh seed cannot win, unless all did.
+    A config that failed on a fresh seed cannot win, unless all did; nor can one with fewer than
+    `LEAST_DRAWS`, unless all others have fewer, too.
     """
     scored = [standing for standing in standings if standing.n_scored]
-    best = [standing for standing in scored if not standing.causes] or scored
+    sound = [standing for standing in scored if not standing.causes] or scored
+    best = [standing for standing in sound if standing.n_scored >= LEAST_DRAWS] or sound
     if len(best) < 2:
         return (best or standings)[0], None, None, None, False
     winner, runner_up = best[:2]

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import optuna
@@ -22,12 +23,16 @@ from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add,
 def judged(task: str = "fake") -> optuna.Study:
     study = a_study([0.9321, 0.93, 0.91], {2: "mnist_conv_net"})
     study.set_user_attr("task", task)
-    scores = [[0.929, 0.930, 0.928], [0.921, 0.922, 0.9205], [0.80, 0.801]]
+    trained_again(study, [[0.929, 0.930, 0.928], [0.921, 0.922, 0.9205], [0.80, 0.801]])
+    return study
+
+
+def trained_again(study: optuna.Study, scores: Sequence[Sequence[float]]) -> None:
+    """Scores by trial and draw."""
     for number, own in enumerate(scores):
         for draw, score in enumerate(own):
             best = {"epoch": 9.0, METRIC: score}
             store(study, Retraining(number, draw, draw, best, 9.0, 12.0 + number))
-    return study
 
 
 def shown(study: optuna.Study) -> list[str]:
@@ -100,11 +105,38 @@ def test_as_many_weights_leave_the_time_or_the_mean(seconds: float, why: str) ->
     assert why_taken(winner, other) == why
 
 
-def test_one_draw_of_two_gives_no_interval() -> None:
+def test_one_draw_each_decides_nothing() -> None:
     study = a_study([0.9, 0.8])
     run(study, DrawingEngine(luck), draws=1)
-    assert "(too few draws for an interval)" in verdict_lines(study)[0]
+    assert verdict_lines(study)[0] == (
+        "t001 leads: mean val_accuracy 0.9066 over 1 fresh seed, 0.0066 better than t000. One"
+        " fresh seed each decides nothing yet. The same command goes on with more; --seeds sets"
+        " how many."
+    )
     assert "± -" in shown(study)[2]
+
+
+def test_who_has_too_few_draws_is_marked() -> None:
+    study = a_study([0.93, 0.92, 0.91])
+    scores = [[0.90, 0.91], [0.89, 0.905], [0.95]]
+    trained_again(study, scores)
+    outcome, marked, _ = verdict_lines(study)
+    assert outcome.startswith("t000 and t001 are tied")
+    assert marked == "? t002: scored on fewer than 2 fresh seeds, too few to win yet."
+    assert [line.split()[:2] for line in shown(study)[2:]] == [
+        ["1", "t000"],
+        ["2", "t001"],
+        ["?", "t002"],
+    ]
+
+
+def test_who_alone_has_two_draws_only_leads() -> None:
+    study = a_study([0.93, 0.92])
+    trained_again(study, [[0.90, 0.91], [0.95]])
+    assert verdict_lines(study)[0] == (
+        "t000 leads: mean val_accuracy 0.9050 over 2 fresh seeds, and no other has so many yet,"
+        " so nothing is decided. The same command goes on with more; --seeds sets how many."
+    )
 
 
 def test_a_single_finalist_is_called_so() -> None:
