@@ -71,6 +71,11 @@ def verdict_lines(study: optuna.Study) -> list[str]:
     lines += _too_few(found, drawn)
     if found.promised.n_scored:
         lines.append(_promise(found, study, drawn))
+    elif not found.promised.retrainings:
+        lines.append(
+            f"{trial_name(found.promised.number)}, the search's best, has not been trained again"
+            " yet: the same command goes on with it."
+        )
     return lines
 
 
@@ -128,7 +133,8 @@ def _outcome(found: Verdict, metric: str, drawn: str) -> str:
     winner, other = found.winner, found.runner_up
     name = trial_name(winner.number)
     if not winner.n_scored:
-        return f"No finalist could be trained on a {drawn}: {name}, the search's best, is kept."
+        kept = f"{name}, the best of them in the search, is kept"
+        return f"No finalist could be trained on a {drawn}: {kept}."
     score = f"mean {metric} {_text(winner.mean)} over {_n_of(winner.n_scored, drawn)}"
     if other is None or found.difference is None:
         if any(found.has_too_few(each) for each in found.standings):

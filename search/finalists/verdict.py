@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS
 from search import study as studies
-from search.finalists.comparison import LEVEL, Comparison, Interval, Scores
+from search.finalists.comparison import LEVEL, UNKNOWN, Comparison, Interval, Scores
 from search.study import Record
 from spaces.errors import InputError
 
@@ -104,8 +104,9 @@ class Verdict:
         difference_interval: 95 %; infinite if too little is known.
         tied: The interval of the difference holds zero; the winner is the cheaper of the two, or
             where neither is cheaper the one with the better mean.
-        optimism: The best trial's own score less its mean on fresh seeds.
-        promised: That trial, the best of the finalists by what they scored in the search.
+        optimism: The search's best score less that trial's mean on fresh seeds; not a number
+            if it has none.
+        promised: That trial, one of the standings only if it has been trained again.
     """
 
     standings: tuple[Standing, ...]
@@ -170,10 +171,23 @@ def verdict(study: optuna.Study) -> Verdict | None:
         standings.append(Standing(number, record, tuple(own), mean, std, interval, number in out))
     metric = study.user_attrs["metric"]
     standings.sort(key=lambda s: -sign * s.record.best[metric])
-    promised = standings[0]
+    promised = _promised(study, standings)
     standings.sort(key=lambda s: _place(s, sign))
     optimism = promised.record.best[metric] - promised.mean
     return Verdict(tuple(standings), *_compared(standings, fit), optimism, promised)
+
+
+def best_in_wait(study: optuna.Study) -> int | None:
+    """The search's best trial where it has too few retrainings to win while others have enough.
+
+    None where it took part, and where no finalist has been trained at all.
+    """
+    found = verdict(study)
+    if found is None:
+        return None
+    best = found.promised
+    waits = not best.retrainings or found.has_too_few(best)
+    return best.number if waits else None
 
 
 def comparison(study: optuna.Study) -> Comparison:
@@ -206,6 +220,14 @@ def dropped(study: optuna.Study, finalists: Collection[int]) -> set[int]:
         if n_rounds > 1:
             out |= _clear_losers(Comparison(seen, overlap=overlap), set(finalists) - out, sign)
     return out
+
+
+def _promised(study: optuna.Study, standings: Iterable[Standing]) -> Standing:
+    """The best completed trial's; an empty one where a resumed search has just found it."""
+    number, record = studies.best_first(study, ("completed",))[0]
+    own = (standing for standing in standings if standing.number == number)
+    unknown = Standing(number, record, (), math.nan, math.nan, UNKNOWN, dropped=False)
+    return next(own, unknown)
 
 
 def _place(standing: Standing, sign: float) -> tuple[bool, bool, float]:

@@ -74,6 +74,15 @@ def test_the_lines_say_who_won_and_how_far_the_search_flattered_its_best() -> No
     )
 
 
+def test_a_new_best_that_has_not_been_trained_again_is_told() -> None:
+    study = judged()
+    add(study, 0.94)
+    assert verdict_lines(study)[-1] == (
+        "t003, the search's best, has not been trained again yet: the same command goes on with"
+        " it."
+    )
+
+
 def test_on_folds_the_lines_speak_of_folds() -> None:
     assert "over 3 folds" in verdict_lines(judged("digits"))[0]
     assert shown(judged("digits"))[0].strip() == "Finalists: val_accuracy on folds"
@@ -152,7 +161,7 @@ def test_finalists_that_all_failed_are_told() -> None:
     run(study, DrawingEngine(lambda *_: math.nan), draws=1)
     first, *failures = verdict_lines(study)
     assert first == (
-        "No finalist could be trained on a fresh seed: t000, the search's best, is kept."
+        "No finalist could be trained on a fresh seed: t000, the best of them in the search, is kept."
     )
     assert failures == [f"t00{n} failed on 1 of 1 fresh seed (diverged)." for n in (0, 1)]
     assert max(len(line) for line in shown(study)) <= 80

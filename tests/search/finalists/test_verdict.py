@@ -14,6 +14,7 @@ from search.finalists.comparison import UNKNOWN
 from search.finalists.verdict import (
     Retraining,
     Verdict,
+    best_in_wait,
     chosen,
     dropped,
     retrainings,
@@ -110,6 +111,49 @@ def test_a_clear_winner() -> None:
     assert found.difference_interval[0] > 0
     assert found.optimism == pytest.approx(0.95 - 2.731 / 3)
     assert found.winner.std == pytest.approx(np.std([0.90, 0.91, 0.921], ddof=1))
+
+
+def test_the_promise_is_the_studys_best_though_it_waits_for_its_retraining() -> None:
+    study = a_study({0: 0.9, 1: 0.8, 2: 0.95})
+    retrain(study, 0, [0.80, 0.81])
+    retrain(study, 1, [0.70, 0.72])
+    found = verdict(study)
+    assert found is not None
+    assert (found.promised.number, found.promised.n_scored) == (2, 0)
+    assert math.isnan(found.optimism)
+    assert numbers(found) == [0, 1]
+
+
+def test_a_trial_that_did_not_complete_promises_nothing() -> None:
+    study = a_study({0: 0.9, 1: 0.8})
+    pruned = Record(CONFIG, seed=2, state="pruned", best={"epoch": 1.0, METRIC: 0.99})
+    studies.write(study, study.ask(), pruned)
+    retrain(study, 0, [0.80, 0.81])
+    retrain(study, 2, [0.70, 0.72])
+    found = verdict(study)
+    assert found is not None
+    assert found.promised.number == 0
+
+
+@pytest.mark.parametrize(
+    ("draws", "waits"),
+    [
+        ([[], [], []], None),
+        ([[0.8], [0.7], []], 2),
+        ([[0.8, 0.9], [0.7, 0.8], [0.9]], 2),
+        ([[0.8], [0.7], [0.6]], None),
+        ([[0.8, 0.9], [0.7, 0.8], [None]], None),
+        ([[], [], [0.9]], None),
+    ],
+    ids=["none yet", "it has none", "one of two", "one each", "it failed", "it alone"],
+)
+def test_whether_the_searchs_best_waits_for_retrainings(
+    draws: list[Draws], waits: int | None
+) -> None:
+    study = a_study({0: 0.9, 1: 0.8, 2: 0.95})
+    for number, own in enumerate(draws):
+        retrain(study, number, own)
+    assert best_in_wait(study) == waits
 
 
 def test_the_winner_is_chosen_with_its_standing() -> None:
