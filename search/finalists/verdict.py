@@ -42,7 +42,7 @@ class Retraining:
         number: The trial's.
         draw: Which fresh seed, or which fold, from 0.
         last: The last row, which nothing chose; empty if the training failed.
-        run_id: In MLflow; empty until all of it is stored there.
+        run_id: In MLflow; empty unless all of it was stored there.
         cause: Why it failed.
     """
 
