@@ -17,7 +17,7 @@ from search.settings import Settings
 from search.study import Record
 from search.view import retrained_line
 from tests.fakes import TASK, new_study
-from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add, luck, run
+from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add, config, luck, run
 
 
 def judged(task: str = "fake") -> optuna.Study:
@@ -46,11 +46,39 @@ def test_the_table_has_a_line_a_finalist_in_80_columns() -> None:
     assert lines[0].strip() == "Finalists: val_accuracy on fresh seeds"
     assert max(len(line) for line in lines) <= 80
     first, second = (next(line for line in lines if name in line) for name in ("t000", "t001"))
-    assert first.split()[:5] == ["1", "t000", "0.9290", "±", "0.0010"]
-    assert first.split()[7:11] == ["3", "100", "12", "mlp"]
-    assert second.split()[7:10] == ["3", "-0.0078", "101"]
+    assert first.split()[:4] == ["1", "t000", "0.9290", "±"]
+    assert first.split()[5:10] == ["3", "100", "12", "s", "mlp"]
+    assert second.split()[5:8] == ["3", "-0.0078", "101"]
     (dropped,) = (line for line in lines if "t002" in line)
     assert dropped.split()[0] == "-"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"embedding": 32, "layers": [{"units": 128}, {"units": 119}]},
+        {
+            "blocks": [{"filters": 128, "kernel_size": 3, "pooling": "max"}] * 3,
+            "layers": [{"units": 512}],
+        },
+    ],
+    ids=["mlp e32 d128-119 adamw", "cnn 3x128-128-128 d512 adamw"],
+)
+def test_a_usual_row_is_one_line_in_80_columns(network: dict[str, object]) -> None:
+    study = new_study()
+    how = {"optimizer": "adamw", "learning_rate": 0.1, "batch_size": 32, "weight_decay": 0.01}
+    own = config(4).model_dump(mode="json", exclude_none=True)
+    for score in (0.9, 0.8):
+        add(
+            study,
+            score,
+            config={**own, "network": network, "optimization": how},
+            n_parameters=1_234_567,
+        )
+    trained_again(study, [[0.90, 0.91], [0.80, 0.82]])
+    _, _, *rows = shown(study)
+    assert len(rows) == 2
+    assert all(row.rstrip().endswith("adamw") for row in rows)
 
 
 def test_wide_values_stay_in_80_columns() -> None:
