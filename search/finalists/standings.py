@@ -35,7 +35,7 @@ def finalists_table(study: optuna.Study) -> Table | None:
     drawn = "folds" if on_folds(study) else "fresh seeds"
     title = f"Finalists: {study.user_attrs['metric']} on {drawn}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("", "trial", "mean ± 95 %", "n", "diff", "weights", "time"):
+    for name in ("", "trial", "mean ± 95 %", "std", "n", "diff", "weights", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("config")
     for rank, standing in enumerate(found.standings, 1):
@@ -44,6 +44,7 @@ def finalists_table(study: optuna.Study) -> Table | None:
             _rank(found, standing, rank),
             trial_name(standing.number),
             f"{_text(standing.mean)} ± {_text((high - low) / 2)}",
+            _text(standing.std),
             str(standing.n_scored),
             "" if standing is found.winner else _text(standing.mean - found.winner.mean, "+z"),
             f"{standing.record.n_parameters:,}",
