@@ -48,7 +48,7 @@ def test_the_table_has_a_line_a_finalist_in_80_columns() -> None:
     first, second = (next(line for line in lines if name in line) for name in ("t000", "t001"))
     assert first.split()[:4] == ["1", "t000", "0.9290", "±"]
     assert first.split()[5:11] == ["0.0010", "3", "100", "12", "s", "mlp"]
-    assert second.split()[5:8] == ["3", "-0.0078", "101"]
+    assert second.split()[5:9] == ["0.0008", "3", "-0.0078", "101"]
     (dropped,) = (line for line in lines if "t002" in line)
     assert dropped.split()[0] == "-"
 
