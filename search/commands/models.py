@@ -46,7 +46,7 @@ def export(
 
     Example: hpsearch export fashion --verify
     """
-    from search.export.folder import UnverifiedError
+    from search.export.folder import FILES, UnverifiedError
     from search.export.folder import export as write
     from search.export.registry import register
     from search.settings import Settings
@@ -62,8 +62,9 @@ def export(
         folder = write(found, settings, source, exports_dir, console(), trial=trial, verify=verify)
     except UnverifiedError as error:
         folder, unverified = exports_dir / task, error
-    for path in sorted(folder.iterdir()):
-        typer.echo(path)
+    for path in sorted(folder / name for name in FILES):
+        if path.exists():
+            typer.echo(path)
     verified = json.loads((folder / "scores.json").read_text())["verified"] is True
     register(found, settings, source, folder, console(), verified=verified)
     if unverified is not None:

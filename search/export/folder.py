@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import optuna
 from rich.console import Console
@@ -30,6 +31,11 @@ from spaces.errors import InputError, RunFailedError
 
 TOP = 10
 """Configs in configs.csv."""
+FILES = (
+    *("scores.json", "MODEL_CARD.md", "model.keras", "preprocessor.joblib"),
+    *("train.py", "requirements.txt", "config.yaml", "config.json", "configs.csv"),
+)
+"""All that an export can consist of. What else lies in its folder is the user's."""
 
 
 class UnverifiedError(RunFailedError):
@@ -48,11 +54,12 @@ def export(
 ) -> Path:
     """Writes the winner of a study, or another trial of it, to `exports_dir/<task>/`.
 
-    The folder is replaced as a whole, once all of it is there. The check comes after, and
-    writes its result into it.
+    Nothing is written before all of it is there, and of an earlier export `FILES` alone are
+    replaced. The check comes after, and writes its result into the folder.
 
     Raises:
-        InputError: the trial has not completed, or its model is not in MLflow.
+        InputError: the trial has not completed, its model is not in MLflow, or the folder cannot
+            be written to or holds what is no export.
         UnverifiedError: the check failed; the folder is there and says so.
     """
     number, record, standing = _selected(study, trial)
@@ -60,7 +67,7 @@ def export(
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     exported = Exported(number, record, standing, run_id, seed, division, _tags(tracker, run_id))
     folder = exports_dir / task.name
-    with _replacing(folder) as new:
+    with _filling(folder) as new:
         tracker.download(run_id, "model.keras", new)
         _save_preprocessor(task, settings, study, division, new)
         for name, text in _texts(task, study, exported).items():
@@ -134,15 +141,49 @@ def _tags(tracker: Tracker, run_id: str) -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder, which takes the place of `folder` if nothing goes wrong within."""
-    with _parent(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        new = Path(temporary, "new")
-        new.mkdir()
-        yield new
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        new.rename(folder)
+def _filling(folder: Path) -> Iterator[Path]:
+    """An empty folder, whose files go to `folder` if nothing goes wrong within.
+
+    Raises:
+        InputError: `folder` cannot be written to, or holds what is no export.
+    """
+    try:
+        _refuse_foreign(folder)
+        with _parent(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            new = Path(temporary)
+            yield new
+            folder.mkdir(exist_ok=True)
+            # The scores first: cut off here, the folder is known as an export, and not as verified.
+            for name in FILES:
+                if (new / name).exists():
+                    (new / name).replace(folder / name)
+    except OSError as error:
+        raise InputError(
+            f"The export cannot be written to {folder} ({error.strerror}): name another folder"
+            f" with --exports-dir."
+        ) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """What is no export of ours may be what a user needs, such as the data of a task."""
+    if not folder.exists() or read_scores(folder) is not None:
+        return
+    found = next((path.name for path in sorted(folder.iterdir())), None)
+    if found is not None:
+        raise InputError(
+            f"{folder} holds files that are no export, such as {found}: name another folder with"
+            f" --exports-dir, or move them away."
+        )
+
+
+def read_scores(folder: Path) -> dict[str, Any] | None:
+    """What the scores.json of an export says; None where the folder holds none."""
+    try:
+        scores = json.loads((folder / "scores.json").read_text())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(scores, dict) and {"task", "study", "trial"} <= scores.keys()
+    return scores if ours else None
 
 
 @contextlib.contextmanager

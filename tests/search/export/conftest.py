@@ -42,12 +42,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """Exports to a folder and returns its files."""
     monkeypatch.setattr(Tracker, "open", lambda *_: FakeTracker())
 
-    def call(study: optuna.Study, *, printed: io.StringIO | None = None, **options: Any) -> Any:
+    def call(
+        study: optuna.Study,
+        *,
+        printed: io.StringIO | None = None,
+        exports_dir: Path = tmp_path / "exports",
+        **options: Any,
+    ) -> Any:
         task = TASKS[study.user_attrs["task"]]
         console = Console(file=printed or io.StringIO(), width=200)
         settings = Settings(runs_dir=tmp_path / "mlruns")
-        folder = export(task, settings, study, tmp_path / "exports", console, **options)
-        assert folder == tmp_path / "exports" / task.name
+        folder = export(task, settings, study, exports_dir, console, **options)
+        assert folder == exports_dir / task.name
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     return call

@@ -162,16 +162,46 @@ def test_rows_are_not_prepared_as_by_other_data(run: Export, tmp_path: Path) -> 
     assert not (tmp_path / "exports").exists()
 
 
-def test_an_export_replaces_the_one_before_as_a_whole(
+def test_an_export_replaces_the_one_before_and_keeps_what_is_not_its_own(
     study: optuna.Study, run: Export, tmp_path: Path
 ) -> None:
     run(study)
-    (tmp_path / "exports" / "digits" / "left over").write_text("")
+    (tmp_path / "exports" / "digits" / "notes.txt").write_text("mine")
     add(study, 0.999)
     files = run(study)
-    assert set(files) == FILES
+    assert set(files) == FILES | {"notes.txt"}
+    assert files["notes.txt"] == b"mine"
+    assert files["model.keras"] == b"run-5"
     assert scores(files)["trial"] == 5
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["Churn_Modelling.csv", "scores.json"])
+def test_a_folder_that_is_no_export_is_left_alone(
+    name: str, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports" / "digits"
+    folder.mkdir(parents=True)
+    (folder / name).write_text("{}")
+    with pytest.raises(InputError, match=f"holds files that are no export, such as {name}: name"):
+        run(study)
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "{}"
+
+
+def test_an_empty_folder_is_filled(study: optuna.Study, run: Export, tmp_path: Path) -> None:
+    (tmp_path / "exports" / "digits").mkdir(parents=True)
+    assert set(run(study)) == FILES
+
+
+@pytest.mark.parametrize("place", ["file", "file/within", "/proc/hpsearch"])
+def test_a_place_that_cannot_be_written_to_is_told_in_a_sentence(
+    place: str, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot be written to .*digits \(.*\): name another"):
+        run(study, exports_dir=tmp_path / place)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_export_that_fails_leaves_the_one_before(
