@@ -153,7 +153,7 @@ def _filling(folder: Path) -> Iterator[Path]:
             new = Path(temporary)
             yield new
             folder.mkdir(exist_ok=True)
-            # The scores first: cut off here, the folder is known as an export, and not as verified.
+            # Scores first: cut off here, the folder is known as an export, and as not verified.
             for name in FILES:
                 if (new / name).exists():
                     (new / name).replace(folder / name)
