@@ -122,7 +122,12 @@ def _spread(standing: Standing, task: Task) -> float:
 
 
 def check(
-    script: Path, task: Task, settings: Settings, interval: Interval | None, console: Console
+    script: Path,
+    task: Task,
+    settings: Settings,
+    study: optuna.Study,
+    interval: Interval | None,
+    console: Console,
 ) -> Check:
     """Runs a script with a fresh seed in a process without this project; shows what it prints."""
     seed = secrets.randbelow(2**31)
@@ -135,24 +140,32 @@ def check(
         status, output = _run([*command, "--seed", str(seed), *folder], Path(place), console)
     seconds = round(time.monotonic() - started, 1)
     score = _printed(output, task.goal.metric)
-    verified, note = _judgement(status, score, task.goal.metric, interval)
+    verified, note = _judgement(study, status, score, interval)
     return Check(verified, score, interval, seed, seconds, note)
 
 
 def _judgement(
-    status: int, score: float | None, metric: str, interval: Interval | None
+    study: optuna.Study, status: int, score: float | None, interval: Interval | None
 ) -> tuple[bool | None, str]:
+    metric = study.user_attrs["metric"]
     if status or score is None or not math.isfinite(score):
         reason = f"with status {status}" if status else f"with {metric} {score}"
         return False, f"train.py ended {reason}"
     if interval is None:
-        return None, "train.py runs; there are no finalists to compare its score with"
+        return None, f"train.py runs, but {_why_no_interval(study)}"
     low, high = interval
     between = f"{low:.4f} to {high:.4f}, where {LEVEL:.0%} of such trainings end"
     if low - ROUNDING <= score <= high + ROUNDING:
         return True, f"train.py reached {metric} {score:.4f}, inside {between}"
     side = "below" if score < low else "above"
     return False, f"train.py reached {metric} {score:.4f}, {side} {between}"
+
+
+def _why_no_interval(study: optuna.Study) -> str:
+    remedy = "search on with more time for finalists"
+    if verdict(study) is None:
+        return f"there are no finalists to compare its score with: {remedy}"
+    return f"its study's finalists have one draw each, too few for an interval: {remedy}"
 
 
 def _run(command: list[str], folder: Path, console: Console) -> tuple[int, str]:

@@ -76,7 +76,7 @@ def export(
             new.joinpath(name).write_text(text)
     if verify:
         interval = expected(study, task, number, record)
-        result = check(folder / "train.py", task, settings, interval, console)
+        result = check(folder / "train.py", task, settings, study, interval, console)
         for name, text in _verdicts(task, settings, study, exported, result).items():
             write_whole(folder / name, text.encode())
         if result.verified is False:

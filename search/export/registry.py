@@ -105,7 +105,7 @@ def register(
         model = log_model(client, name, run, folder, task, data, contender)
         champion = _champion(client, task)
         number = _add_version(client, name, model, task, scores, contender)
-        promoted, reason = _promotion(task, contender, champion, winner=scores["winner"])
+        promoted, reason = _promotion(task, contender, champion, scores)
         client.set_registered_model_alias(name, CHALLENGER, number)
         if promoted:
             client.set_registered_model_alias(name, CHAMPION, number)
@@ -227,7 +227,10 @@ def _description(task: Task, scores: Mapping[str, Any], contender: Contender) ->
 
 
 def _promotion(
-    task: Task, contender: Contender, champion: "ModelVersion | None", *, winner: bool
+    task: Task,
+    contender: Contender,
+    champion: "ModelVersion | None",
+    scores: Mapping[str, Any],
 ) -> tuple[bool, str]:
     known = Contender.read(champion.tags) if champion else None
     if champion and known is None:
@@ -235,7 +238,9 @@ def _promotion(
             f"the champion, version {champion.version}, was not registered by this project, so"
             f" choose between them in the MLflow UI"
         )
-    return promotion(contender, known, task.goal, winner=winner)
+    check = scores["verification"]
+    note = check["note"] if check else None
+    return promotion(contender, known, task.goal, winner=scores["winner"], note=note)
 
 
 def _said(done: RegisteredVersion, store: Store) -> str:

@@ -170,7 +170,19 @@ def test_without_finalists_a_script_need_only_run(
     found = scores(run(study, verify=True, printed=printed))
     assert found["verified"] is None
     assert found["verification"]["score"] == 0.1
-    assert "not verified: train.py runs; there are no finalists" in printed.getvalue()
+    said = "not verified: train.py runs, but there are no finalists to compare its score with"
+    assert f"{said}: search on with more time" in printed.getvalue()
+
+
+def test_finalists_of_one_draw_each_are_not_called_none(
+    study: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.1))
+    for number in (0, 1):
+        retrain(study, number, 0.9)
+    printed = io.StringIO()
+    assert scores(run(study, verify=True, printed=printed))["verified"] is None
+    assert "its study's finalists have one draw each, too few for" in printed.getvalue()
 
 
 def test_the_clean_process_does_not_inherit_what_leads_to_this_project(

@@ -87,7 +87,9 @@ def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
     changes: dict[str, Any], mode: Any, reason: str
 ) -> None:
     goal = Goal("val_accuracy", mode)
-    promoted, said = promotion(replace(CHAMPION, **changes), CHAMPION, goal, winner=True)
+    promoted, said = promotion(
+        replace(CHAMPION, **changes), CHAMPION, goal, winner=True, note=None
+    )
     assert not promoted
     assert reason in said
 
@@ -95,20 +97,40 @@ def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
 @pytest.mark.parametrize(("score", "mode"), [(0.91, "max"), (0.89, "min")])
 def test_a_better_score_makes_the_champion(score: float, mode: Any) -> None:
     promoted, said = promotion(
-        replace(CHAMPION, score=score), CHAMPION, Goal("val_accuracy", mode), winner=True
+        replace(CHAMPION, score=score),
+        CHAMPION,
+        Goal("val_accuracy", mode),
+        winner=True,
+        note=None,
     )
     assert promoted
     assert f"val_accuracy {score:.4f} against 0.9000" in said
 
 
 def test_the_first_verified_export_is_the_champion() -> None:
-    assert promotion(CHAMPION, None, GOAL, winner=True)[0]
-    assert not promotion(replace(CHAMPION, verified=False), None, GOAL, winner=True)[0]
+    assert promotion(CHAMPION, None, GOAL, winner=True, note=None)[0]
+    assert not promotion(replace(CHAMPION, verified=False), None, GOAL, winner=True, note=None)[0]
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (None, "(`hpsearch export digits --verify` runs its train.py)"),
+        ("train.py runs, but there are no finalists", "(train.py runs, but there are no final"),
+    ],
+)
+def test_who_is_not_verified_is_told_what_is_missing(note: str | None, said: str) -> None:
+    new = replace(CHAMPION, verified=False)
+    promoted, reason = promotion(new, None, GOAL, winner=True, note=note)
+    assert not promoted
+    assert reason.startswith(f"its export is not verified {said}")
 
 
 @pytest.mark.parametrize("champion", [None, CHAMPION])
 def test_a_trial_that_its_study_did_not_choose_is_no_champion(champion: Contender | None) -> None:
-    promoted, said = promotion(replace(CHAMPION, score=0.99), champion, GOAL, winner=False)
+    promoted, said = promotion(
+        replace(CHAMPION, score=0.99), champion, GOAL, winner=False, note=None
+    )
     assert not promoted
     assert said == "it is not its study's winner, which `hpsearch export digits` exports"
 
@@ -129,6 +151,11 @@ def test_the_aliases_follow_what_is_registered(tmp_path: Path, study: optuna.Stu
     assert (done.number, done.champion) == (1, False)
     assert aliases(tmp_path, name) == {"challenger": 1}
     assert "version 1 of hpsearch-digits, @challenger and not @champion: its export is not" in said
+    assert "--verify` runs its train.py" in said
+    check = {"note": "train.py ended with status 1"}
+    scores = {"verified": False, "finalist": {"mean": 0.9}}
+    _, said = add(tmp_path / "2", "digits", study, verification=check, **scores)
+    assert "its export is not verified (train.py ended with status 1)." in said
 
     done, said = add(tmp_path, "digits", study, finalist={"mean": 0.7})
     assert done == RegisteredVersion(name, 2, True, "it is the first with a verified export")
