@@ -58,13 +58,14 @@ def export(
     replaced. The check comes after, and writes its result into the folder.
 
     Raises:
-        InputError: the trial has not completed, its model is not in MLflow, or the folder cannot
-            be written to or holds what is no export.
+        InputError: the trial has not completed, its model is not in MLflow or MLflow's files are
+            elsewhere, or the folder cannot be written to or holds what is no export.
         UnverifiedError: the check failed; the folder is there and says so.
     """
     number, record, standing = _selected(study, trial)
     run_id, seed, division = _training(task, study, number, record, standing)
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
+    tracker.check_experiment(task.name)
     exported = Exported(number, record, standing, run_id, seed, division, _tags(tracker, run_id))
     folder = exports_dir / task.name
     with _filling(folder) as new:

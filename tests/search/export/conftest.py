@@ -19,6 +19,9 @@ from tests.search.export.winners import Export, in_study
 class FakeTracker:
     """MLflow that has a model for every run but those that are called missing."""
 
+    def check_experiment(self, task: str) -> None:
+        pass
+
     def tags(self, run_id: str) -> dict[str, str]:
         parent = {"command": "hpsearch search digits --budget 1m", "git_commit": "c0ffee"}
         own = {"mlflow.parentRunId": "parent", "precision": "bfloat16"}

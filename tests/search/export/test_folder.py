@@ -1,8 +1,11 @@
 """The export: which trial and training it takes, what it writes, and what it leaves behind."""
 
+import contextlib
 import csv
 import io
 import json
+import shutil
+import sqlite3
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,12 +13,16 @@ import joblib
 import numpy as np
 import optuna
 import pytest
+from rich.console import Console
 
 from pipelines.tasks import TASKS
 from search import study as studies
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
+from search.export.folder import export
+from search.tracking.tracker import DatasetInfo, Tracker
 from spaces.config import Config
 from spaces.errors import InputError
+from tests.exported import settings_of
 from tests.fakes import new_study
 from tests.search.export.winners import MLP, Export, add, card, in_study, retrain, scores
 
@@ -214,6 +221,28 @@ def test_an_export_that_fails_leaves_the_one_before(
     folder = tmp_path / "exports" / "digits"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["digits"]
+
+
+def test_no_model_is_taken_from_the_files_of_another_folder(
+    study: optuna.Study, tmp_path: Path
+) -> None:
+    """Its runs were copied: for MLflow they still lie where they were."""
+    task, console = TASKS["digits"], Console(file=io.StringIO())
+    settings, copied = settings_of(tmp_path), settings_of(tmp_path / "copied")
+    Tracker.open(settings.runs_dir, None).open_single(
+        "digits",
+        name="t",
+        parameters={},
+        tags={},
+        dataset=DatasetInfo("digits", "abc", 1, 1, (1,), 2),
+    )
+    with contextlib.closing(sqlite3.connect(settings.runs_dir / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copied.runs_dir.mkdir(parents=True)
+    shutil.copy(settings.runs_dir / "mlflow.db", copied.runs_dir)
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        export(task, copied, study, tmp_path / "exports", console)
+    assert not (tmp_path / "exports").exists()
 
 
 # the card

@@ -1,7 +1,10 @@
 """Versions in the registry: what is logged, who gets which alias, and what can be loaded back."""
 
+import contextlib
 import io
 import json
+import shutil
+import sqlite3
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -336,6 +339,30 @@ def test_another_export_than_the_studys_is_refused(
     with pytest.raises(InputError, match=problem):
         add(tmp_path, "xor", study, **changes)
     assert client(tmp_path).search_registered_models() == []
+
+
+@pytest.fixture
+def copied(registered: Path, tmp_path: Path) -> Path:
+    """Runs whose files, for MLflow, still lie in the folder that they were copied from."""
+    with contextlib.closing(sqlite3.connect(registered / "mlruns" / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(registered / "mlruns" / "mlflow.db", tmp_path / "mlruns")
+    return tmp_path
+
+
+def test_nothing_is_registered_among_the_files_of_another_folder(
+    registered: Path, copied: Path, study: optuna.Study
+) -> None:
+    console, exported = Console(file=io.StringIO()), registered / "exports" / "iris"
+    settings = settings_of(copied)
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        register(TASKS["iris"], settings, study, exported, console, verified=True)
+
+
+def test_no_model_is_loaded_from_the_files_of_another_folder(copied: Path) -> None:
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        load_registered(settings_of(copied), "models:/hpsearch-iris@champion")
 
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path, study: optuna.Study) -> None:
