@@ -1,13 +1,11 @@
 """`hpsearch export`: a trial's config, model, script and card as a folder for a colleague."""
 
 import contextlib
-import json
-import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from platform import python_version
 
 import optuna
 from rich.console import Console
@@ -17,16 +15,16 @@ from pipelines.tasks import Task
 from search import results
 from search import study as studies
 from search.checkpoints import write_whole
-from search.evaluation.ledger import latest, ledger_line
-from search.export.check import Check, check, expected
-from search.export.model_card import Exported, model_card
+from search.export.check import check, expected
+from search.export.claims import claims, read_scores
+from search.export.exported import Exported
 from search.export.script import packages, training_script
 from search.export.script_data import DATA
-from search.finalists.verdict import Retraining, Standing, chosen, verdict
+from search.finalists.verdict import Standing, chosen, verdict
 from search.settings import Settings
 from search.study import Record
 from search.tracking.tracker import Tracker
-from search.tracking.trial_log import best_scores, trial_name
+from search.tracking.trial_log import trial_name
 from spaces.errors import InputError, RunFailedError
 
 TOP = 10
@@ -36,6 +34,8 @@ FILES = (
     *("train.py", "requirements.txt", "config.yaml", "config.json", "configs.csv"),
 )
 """All that an export can consist of. What else lies in its folder is the user's."""
+_TOLD = ("command", "precision", "git_commit")
+_VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow")
 
 
 class UnverifiedError(RunFailedError):
@@ -66,19 +66,27 @@ def export(
     run_id, seed, division = _training(task, study, number, record, standing)
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
     tracker.check_experiment(task.name)
-    exported = Exported(number, record, standing, run_id, seed, division, _tags(tracker, run_id))
+    origin = _origin(tracker, run_id)
+    exported = Exported(number, record, standing, run_id, seed, division, origin)
+    if exported.retrainings_lost:
+        console.print(
+            f"Careful: MLflow has none of the retrainings of {trial_name(number)}, so model.keras"
+            f" is the search's own training, and not one of those whose mean is its score.",
+            style="yellow",
+            soft_wrap=True,
+        )
     folder = exports_dir / task.name
     with _filling(folder) as new:
         tracker.download(run_id, "model.keras", new)
         _save_preprocessor(task, settings, study, division, new)
         for name, text in _texts(task, study, exported).items():
             new.joinpath(name).write_text(text)
-        for name, text in _verdicts(task, settings, study, exported, None).items():
+        for name, text in claims(task, settings, study, exported, None).items():
             new.joinpath(name).write_text(text)
     if verify:
         interval = expected(study, task, number, record)
         result = check(folder / "train.py", task, settings, study, interval, console)
-        for name, text in _verdicts(task, settings, study, exported, result).items():
+        for name, text in claims(task, settings, study, exported, result).items():
             write_whole(folder / name, text.encode())
         if result.verified is False:
             raise UnverifiedError(f"UNVERIFIED: {result.note}; {folder} is marked so.")
@@ -134,11 +142,14 @@ def _training(
     return run_id, record.seed, "search"
 
 
-def _tags(tracker: Tracker, run_id: str) -> Mapping[str, str]:
-    """The tags of a run, over those of its study's."""
+def _origin(tracker: Tracker, run_id: str) -> dict[str, str]:
+    """Of the tags of a run, over those of its study's, what the card says; and the versions."""
     own = tracker.tags(run_id)
     parent = own.get("mlflow.parentRunId")
-    return {**(tracker.tags(parent) if parent else {}), **own}
+    tags = {**(tracker.tags(parent) if parent else {}), **own}
+    versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
+    told = {name: text for name, text in tags.items() if name in _TOLD}
+    return {**told, "exported_with": f"Python {python_version()}, {versions}"}
 
 
 @contextlib.contextmanager
@@ -177,16 +188,6 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def read_scores(folder: Path) -> dict[str, Any] | None:
-    """What the scores.json of an export says; None where the folder holds none."""
-    try:
-        scores = json.loads((folder / "scores.json").read_text())
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(scores, dict) and {"task", "study", "trial"} <= scores.keys()
-    return scores if ours else None
-
-
 @contextlib.contextmanager
 def _parent(folder: Path) -> Iterator[None]:
     """Makes the folder, and takes it away again if nothing came of it."""
@@ -214,47 +215,6 @@ def _texts(task: Task, study: optuna.Study, exported: Exported) -> dict[str, str
     }
 
 
-def _verdicts(
-    task: Task, settings: Settings, study: optuna.Study, exported: Exported, result: Check | None
-) -> dict[str, str]:
-    """The files that say how good the model is, by name."""
-    tested = _tested(settings.runs_dir, study, exported.number)
-    card = model_card(task, study, exported, verdict=verdict(study), check=result, tested=tested)
-    record, standing = exported.record, exported.standing
-    scores = {
-        "task": task.name,
-        "study": study.study_name,
-        "trial": exported.number,
-        "winner": exported.number == chosen(study)[0],
-        "run_id": exported.run_id,
-        "seed": exported.seed,
-        "division": exported.division,
-        "data_digest": study.user_attrs["data_digest"],
-        "n_parameters": record.n_parameters,
-        "validation": best_scores(record),
-        "finalist": _standing_fields(standing) if standing else None,
-        "test": _test_scores(settings.runs_dir, study, exported.number),
-        "verified": result.verified if result else None,
-        "verification": result.fields() if result else None,
-    }
-    return {"MODEL_CARD.md": card, "scores.json": json.dumps(scores, indent=2) + "\n"}
-
-
-def _standing_fields(standing: Standing) -> dict[str, object]:
-    known = math.isfinite(standing.interval[1])
-    return {
-        "mean": standing.mean if standing.n_scored else None,
-        "std": standing.std if standing.n_scored > 1 else None,
-        "interval": standing.interval if known else None,
-        "retrainings": [_retraining_fields(retraining) for retraining in standing.retrainings],
-    }
-
-
-def _retraining_fields(retraining: Retraining) -> dict[str, object]:
-    fields = ("draw", "seed", "last", "epochs", "run_id", "cause")
-    return {name: getattr(retraining, name) for name in fields}
-
-
 def _save_preprocessor(
     task: Task, settings: Settings, study: optuna.Study, division: Division, folder: Path
 ) -> None:
@@ -271,27 +231,3 @@ def _save_preprocessor(
     import joblib  # scikit-learn's own way to save its objects
 
     joblib.dump(data.preprocessor, folder / "preprocessor.joblib")
-
-
-def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
-    """What the ledger of the sealed test set says of a study, in sentences."""
-    task = study.user_attrs["task"]
-    line = ledger_line(runs_dir, task, study.study_name, number)
-    told = f"{line[0].upper()}{line[1:]}."
-    if latest(runs_dir, task, study.study_name, number) is None:
-        return told
-    return (
-        f"{told} It was measured on networks trained on training and validation rows together,"
-        " not on `model.keras`."
-    )
-
-
-def _test_scores(runs_dir: Path, study: optuna.Study, number: int) -> dict[str, object] | None:
-    opening = latest(runs_dir, study.user_attrs["task"], study.study_name, number)
-    if opening is None:
-        return None
-    means = {
-        name: {"mean": score.mean, "interval": score.interval, "sampling": score.sampling}
-        for name, score in opening.scores.items()
-    }
-    return {"opening": opening.number, "time": opening.time, "scores": means}

@@ -82,6 +82,24 @@ def test_a_retraining_that_failed_has_no_model(study: optuna.Study, run: Export)
     assert run(study)["model.keras"] == b"again-1-1"
 
 
+def test_a_model_of_the_search_under_the_mean_of_retrainings_is_told(
+    study: optuna.Study, run: Export
+) -> None:
+    """MLflow failed while the finalists were trained: their models are gone, their scores not."""
+    retrain(study, 1, 0.93, run_id="")
+    printed = io.StringIO()
+    files = run(study, printed=printed)
+    assert files["model.keras"] == b"run-1"
+    assert "Careful: MLflow has none of the retrainings of t001, so model.keras is the" in (
+        printed.getvalue()
+    )
+    said = "`model.keras` is the search's own training of the config, as MLflow has none of its"
+    assert said in card(files)
+    retrain(study, 1, 0.93)
+    printed = io.StringIO()
+    assert "MLflow has none" not in card(run(study, printed=printed)) + printed.getvalue()
+
+
 def test_exports_another_trial_by_its_number(study: optuna.Study, run: Export) -> None:
     retrain(study, 1, 0.93, 0.94)
     retrain(study, 0, 0.96, 0.97)

@@ -156,8 +156,7 @@ def test_the_aliases_follow_what_is_registered(tmp_path: Path, study: optuna.Stu
     assert "version 1 of hpsearch-digits, @challenger and not @champion: its export is not" in said
     assert "--verify` runs its train.py" in said
     check = {"note": "train.py ended with status 1"}
-    scores = {"verified": False, "finalist": {"mean": 0.9}}
-    _, said = add(tmp_path / "2", "digits", study, verification=check, **scores)
+    _, said = add(tmp_path / "2", "digits", study, verified=False, verification=check)
     assert "its export is not verified (train.py ended with status 1)." in said
 
     done, said = add(tmp_path, "digits", study, finalist={"mean": 0.7})
