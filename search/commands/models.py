@@ -78,6 +78,7 @@ def evaluate(
     study: Study = None,
     workers: Workers = None,
     precision: Precision = "auto",
+    exports_dir: ExportsDir = Path("exports"),
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("mlruns"),
     storage: Storage = None,
@@ -86,7 +87,7 @@ def evaluate(
     """Open the sealed test set for a study's winner.
 
     The winner is trained anew on train and validation together. Each opening is counted in the
-    ledger.
+    ledger, and the card of an export of the study says so.
 
     Example: hpsearch evaluate fashion
     """
@@ -105,8 +106,11 @@ def evaluate(
     console().print(machine, soft_wrap=True)
 
     from search.evaluation.evaluate import evaluate as test
+    from search.export.claims import refresh_card
 
     test(found, settings, source, draws=draws, console=console(), command=command_line())
+    card = refresh_card(found, settings, source, exports_dir)
+    typer.echo(f"{card} says so too now." if card else f"Next: hpsearch export {task}")
 
 
 @app.command()

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from rich.console import Console
@@ -58,6 +60,12 @@ class Check:
 
     def fields(self) -> dict[str, object]:
         return asdict(self)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "Check":
+        """From what `fields` gave, by way of JSON."""
+        interval = fields["interval"]
+        return cls(**{**fields, "interval": tuple(interval) if interval else None})
 
 
 def expected(study: optuna.Study, task: Task, number: int, record: Record) -> Interval | None:

@@ -8,13 +8,16 @@ from typing import Any
 import optuna
 
 from pipelines.tasks import Task
-from search.evaluation.ledger import latest, ledger_line
+from search import study as studies
+from search.checkpoints import write_whole
+from search.evaluation.ledger import latest, ledger_line, n_for_others, openings
 from search.export.check import Check
 from search.export.exported import Exported
 from search.export.model_card import model_card
 from search.finalists.verdict import Retraining, Standing, chosen, verdict
 from search.settings import Settings
 from search.tracking.trial_log import best_scores
+from spaces.errors import RunFailedError
 
 
 def claims(
@@ -32,15 +35,73 @@ def claims(
         "run_id": exported.run_id,
         "seed": exported.seed,
         "division": exported.division,
+        "origin": dict(exported.origin),
         "data_digest": study.user_attrs["data_digest"],
         "n_parameters": record.n_parameters,
         "validation": best_scores(record),
         "finalist": _standing_fields(standing) if standing else None,
         "test": _test_scores(settings.runs_dir, study, exported.number),
+        "openings": _openings(settings.runs_dir, study),
         "verified": result.verified if result else None,
         "verification": result.fields() if result else None,
     }
     return {"MODEL_CARD.md": card, "scores.json": json.dumps(scores, indent=2) + "\n"}
+
+
+def earlier_check(
+    folder: Path, new: Path, study: optuna.Study, exported: Exported
+) -> Check | None:
+    """What the check of an earlier export said, where `new` holds the same model and script."""
+    scores = read_scores(folder)
+    ours = {"study": study.study_name, "trial": exported.number, "run_id": exported.run_id}
+    if scores is None or not ours.items() <= scores.items() or not scores["verification"]:
+        return None
+    for name in ("train.py", "requirements.txt"):
+        earlier = folder / name
+        if not earlier.exists() or earlier.read_bytes() != (new / name).read_bytes():
+            return None
+    return Check.read(scores["verification"])
+
+
+def refresh_card(
+    task: Task, settings: Settings, study: optuna.Study, exports_dir: Path
+) -> Path | None:
+    """Brings card and scores of an export up to date with the study and its ledger.
+
+    Returns:
+        The card; None where `exports_dir/<task>/` holds no export of this study.
+
+    Raises:
+        RunFailedError: they cannot be written.
+    """
+    folder = exports_dir / task.name
+    scores = read_scores(folder)
+    if scores is None or scores["study"] != study.study_name or "origin" not in scores:
+        return None
+    number, check = scores["trial"], scores["verification"]
+    record = studies.read(study.get_trials(deepcopy=False)[number])
+    if record is None:
+        raise KeyError(f"trial {number} was exported but has no record")
+    standing = standing_of(study, number)
+    place = scores["run_id"], scores["seed"], scores["division"]
+    exported = Exported(number, record, standing, *place, scores["origin"])
+    result = Check.read(check) if check else None
+    try:
+        for name, text in claims(task, settings, study, exported, result).items():
+            write_whole(folder / name, text.encode())
+    except OSError as error:
+        raise RunFailedError(
+            f"The card in {folder} cannot be brought up to date ({error.strerror}):"
+            f" `hpsearch export {task.name}` writes it anew."
+        ) from error
+    return folder / "MODEL_CARD.md"
+
+
+def standing_of(study: optuna.Study, number: int) -> Standing | None:
+    """What the finalists' verdict says of a trial; None if it is no finalist."""
+    found = verdict(study)
+    standings = found.standings if found else ()
+    return next((standing for standing in standings if standing.number == number), None)
 
 
 def _standing_fields(standing: Standing) -> dict[str, object]:
@@ -79,6 +140,13 @@ def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
         f"{told} It was measured on networks trained on training and validation rows together,"
         " not on `model.keras`."
     )
+
+
+def _openings(runs_dir: Path, study: optuna.Study) -> dict[str, int]:
+    """How often the task's test rows were read, for whom."""
+    task, name = study.user_attrs["task"], study.study_name
+    own, others = len(openings(runs_dir, task, name)), n_for_others(runs_dir, task, name)
+    return {"this_study": own, "other_studies": others, "total": own + others}
 
 
 def _test_scores(runs_dir: Path, study: optuna.Study, number: int) -> dict[str, object] | None:

@@ -16,11 +16,11 @@ from search import results
 from search import study as studies
 from search.checkpoints import write_whole
 from search.export.check import check, expected
-from search.export.claims import claims, read_scores
+from search.export.claims import claims, earlier_check, read_scores, standing_of
 from search.export.exported import Exported
 from search.export.script import packages, training_script
 from search.export.script_data import DATA
-from search.finalists.verdict import Standing, chosen, verdict
+from search.finalists.verdict import Standing, chosen
 from search.settings import Settings
 from search.study import Record
 from search.tracking.tracker import Tracker
@@ -55,7 +55,8 @@ def export(
     """Writes the winner of a study, or another trial of it, to `exports_dir/<task>/`.
 
     Nothing is written before all of it is there, and of an earlier export `FILES` alone are
-    replaced. The check comes after, and writes its result into the folder.
+    replaced. The check comes after, and writes its result into the folder. Without it, what an
+    earlier check said of the same model and script stays.
 
     Raises:
         InputError: the trial has not completed, its model is not in MLflow or MLflow's files are
@@ -81,7 +82,8 @@ def export(
         _save_preprocessor(task, settings, study, division, new)
         for name, text in _texts(task, study, exported).items():
             new.joinpath(name).write_text(text)
-        for name, text in claims(task, settings, study, exported, None).items():
+        earlier = earlier_check(folder, new, study, exported)
+        for name, text in claims(task, settings, study, exported, earlier).items():
             new.joinpath(name).write_text(text)
     if verify:
         interval = expected(study, task, number, record)
@@ -98,10 +100,7 @@ def export(
 def _selected(study: optuna.Study, number: int | None) -> tuple[int, Record, Standing | None]:
     if number is None:
         return chosen(study)
-    record = _completed(study, number)
-    found = verdict(study)
-    standings = found.standings if found else ()
-    return number, record, next((s for s in standings if s.number == number), None)
+    return number, _completed(study, number), standing_of(study, number)
 
 
 def _completed(study: optuna.Study, number: int) -> Record:

@@ -126,6 +126,19 @@ def test_a_script_that_scores_as_the_search_is_verified(
     assert "  val_accuracy: 0.975" in printed.getvalue()
 
 
+def test_what_a_check_said_stays_with_the_same_model_and_script(
+    confirmed: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    verified = run(confirmed, verify=True)
+    assert run(confirmed) == verified
+    monkeypatch.setattr(exporting, "training_script", printing(0.9751))
+    assert scores(run(confirmed))["verified"] is None
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    run(confirmed, verify=True)
+    assert scores(run(confirmed, trial=0))["verified"] is None
+
+
 @pytest.mark.parametrize(
     ("score", "problem"),
     [

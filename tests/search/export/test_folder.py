@@ -18,6 +18,7 @@ from rich.console import Console
 from pipelines.tasks import TASKS
 from search import study as studies
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
+from search.export.claims import refresh_card
 from search.export.folder import export
 from search.tracking.tracker import DatasetInfo, Tracker
 from spaces.config import Config
@@ -303,3 +304,39 @@ def test_the_card_says_what_the_test_set_gave_and_for_which_config(
     assert f"T000 has not been tested; t001 has: t{said}" in card(other)
     assert "It was measured on networks" not in card(other)
     assert scores(other)["test"] is None
+
+
+def test_a_card_that_is_there_learns_of_the_test_set(
+    study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    retrain(study, 1, 0.93, 0.94)
+    before = run(study)
+    assert scores(before)["openings"] == {"this_study": 0, "other_studies": 0, "total": 0}
+    open_test_set(tmp_path / "mlruns", trial=1)
+    open_test_set(tmp_path / "mlruns", trial=1)
+    task, settings = TASKS["digits"], settings_of(tmp_path)
+    refreshed = refresh_card(task, settings, study, tmp_path / "exports")
+    assert refreshed == tmp_path / "exports" / "digits" / "MODEL_CARD.md"
+    after = {path.name: path.read_bytes() for path in refreshed.parent.iterdir()}
+    assert "Test accuracy 0.9550" in card(after)
+    assert "opened 2 times for this study" in card(after)
+    assert scores(after)["openings"]["total"] == 2
+    # All else is as a new export has it.
+    assert run(study) == after
+    changed = {name for name in FILES if before[name] != after[name]}
+    assert changed == {"MODEL_CARD.md", "scores.json"}
+
+
+@pytest.mark.parametrize("content", [None, {}, {"study": "another-study"}])
+def test_what_is_no_export_of_the_study_is_not_brought_up_to_date(
+    content: dict[str, str] | None, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports" / "digits"
+    if content is not None:
+        path = folder / "scores.json"
+        known = scores(run(study))
+        path.write_text(json.dumps({**known, **content} if content else {}))
+    before = [path.read_bytes() for path in sorted(folder.glob("*"))]
+    task, settings = TASKS["digits"], settings_of(tmp_path)
+    assert refresh_card(task, settings, study, tmp_path / "exports") is None
+    assert [path.read_bytes() for path in sorted(folder.glob("*"))] == before
