@@ -33,7 +33,8 @@ def export(
         int | None, typer.Option(min=0, help="A completed trial by its number, not the winner.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Run train.py by itself and compare its score.")
+        bool,
+        typer.Option("--verify", help="Run train.py and the model by themselves; compare scores."),
     ] = False,
     study: Study = None,
     exports_dir: ExportsDir = Path("exports"),

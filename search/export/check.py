@@ -1,4 +1,4 @@
-"""The proof of an export: its train.py, run in a clean process, must score as the search did."""
+"""The proof of an export: run in clean processes, train.py and model must score as they should."""
 
 import math
 import os
@@ -20,6 +20,8 @@ from pipelines.sources import fetch
 from pipelines.splits import FOLDS
 from pipelines.tasks import Task
 from search import study as studies
+from search.export.exported import Exported
+from search.export.model_score import model_problem
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
 from search.finalists.verdict import Standing, comparison, verdict
@@ -42,11 +44,11 @@ _NOISE = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} \d\d:")
 
 @dataclass(frozen=True)
 class Check:
-    """One run of an exported script.
+    """One run of an exported script, and of the model beside it.
 
     Attributes:
-        verified: None where the script ran and there is no interval to compare its score with.
-        score: Of the study's metric; None where the script failed.
+        verified: None where both ran and there is no interval to compare the script's score with.
+        score: Of the study's metric, by the script; None where it failed.
         interval: Where one more training is to be expected.
         note: One sentence on what came out.
     """
@@ -130,25 +132,35 @@ def _spread(standing: Standing, task: Task) -> float:
 
 
 def check(
-    script: Path,
+    folder: Path,
     task: Task,
     settings: Settings,
     study: optuna.Study,
-    interval: Interval | None,
+    exported: Exported,
     console: Console,
 ) -> Check:
-    """Runs a script with a fresh seed in a process without this project; shows what it prints."""
+    """Runs the script of an export with a fresh seed in a process without this project.
+
+    What it prints is shown. Then the model is asked in another process.
+    """
+    interval = expected(study, task, exported.number, exported.record)
     seed = secrets.randbelow(2**31)
-    folder = []
+    files = []
     if DATA[task.name].has_files:
-        folder = ["--data", str(fetch(task.name, settings.data_dir)[0].parent.resolve())]
+        files = ["--data", str(fetch(task.name, settings.data_dir)[0].parent.resolve())]
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as place:
-        command = [sys.executable, "-I", "-c", _CLEAN, str(script.resolve())]
-        status, output = _run([*command, "--seed", str(seed), *folder], Path(place), console)
-    seconds = round(time.monotonic() - started, 1)
+        command = [sys.executable, "-I", "-c", _CLEAN, str((folder / "train.py").resolve())]
+        status, output = _run([*command, "--seed", str(seed), *files], Path(place), console)
     score = _printed(output, task.goal.metric)
     verified, note = _judgement(study, status, score, interval)
+    stored = exported.score(task.goal.metric)
+    problem = model_problem(task.name, folder, settings.data_dir, exported.division, stored)
+    if problem:
+        verified, note = False, f"{note}; {problem}" if verified is False else problem
+    elif verified:
+        note = f"{note}; model.keras scores as its training did"
+    seconds = round(time.monotonic() - started, 1)
     return Check(verified, score, interval, seed, seconds, note)
 
 

@@ -45,3 +45,8 @@ class Exported:
         """As the exported model was trained."""
         config = self.record.parsed_config()
         return config.without_patience() if self.retrained else config
+
+    def score(self, metric: str) -> float:
+        """What the training of the model scored, on the validation rows of its division."""
+        own = self.standing.retrainings if self.standing else ()
+        return next((r.last for r in own if r.run_id == self.run_id), self.record.best)[metric]

@@ -15,7 +15,7 @@ from pipelines.tasks import Task
 from search import results
 from search import study as studies
 from search.checkpoints import write_whole
-from search.export.check import check, expected
+from search.export.check import check
 from search.export.claims import claims, earlier_check, read_scores, standing_of
 from search.export.exported import Exported
 from search.export.script import packages, training_script
@@ -39,7 +39,7 @@ _VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow")
 
 
 class UnverifiedError(RunFailedError):
-    """The exported script did not score as the search did."""
+    """The exported script or model did not score as it should."""
 
 
 def export(
@@ -86,8 +86,7 @@ def export(
         for name, text in claims(task, settings, study, exported, earlier).items():
             new.joinpath(name).write_text(text)
     if verify:
-        interval = expected(study, task, number, record)
-        result = check(folder / "train.py", task, settings, study, interval, console)
+        result = check(folder, task, settings, study, exported, console)
         for name, text in claims(task, settings, study, exported, result).items():
             write_whole(folder / name, text.encode())
         if result.verified is False:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.tasks import TASKS
+from search.export import check as script_check
 from search.export.folder import export
 from search.settings import Settings
 from search.tracking.tracker import Tracker
@@ -44,6 +45,7 @@ def study() -> optuna.Study:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """Exports to a folder and returns its files."""
     monkeypatch.setattr(Tracker, "open", lambda *_: FakeTracker())
+    monkeypatch.setattr(script_check, "model_problem", lambda *_: "")
 
     def call(
         study: optuna.Study,

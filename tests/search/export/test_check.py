@@ -123,6 +123,7 @@ def test_a_script_that_scores_as_the_search_is_verified(
     low, high = found["verification"]["interval"]
     assert low < 0.975 < high
     assert card(files).splitlines()[2].startswith("Verified in a clean process")
+    assert "; model.keras scores as its training did." in card(files).splitlines()[2]
     assert "  val_accuracy: 0.975" in printed.getvalue()
 
 
@@ -162,6 +163,25 @@ def test_a_script_that_scores_otherwise_is_marked_unverified(
     assert json.loads((folder / "scores.json").read_text())["verified"] is False
     top = (folder / "MODEL_CARD.md").read_text().splitlines()[2]
     assert top.startswith("> **UNVERIFIED")
+
+
+def test_a_model_that_scores_otherwise_is_marked_unverified(
+    confirmed: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def problem(*arguments: object) -> str:
+        asked.extend(arguments)
+        return "model.keras scores val_accuracy 0.1000 where its training scored 0.9600"
+
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    monkeypatch.setattr(script_check, "model_problem", problem)
+    with pytest.raises(
+        UnverifiedError, match=r"UNVERIFIED: model\.keras scores val_accuracy 0\.1"
+    ):
+        run(confirmed, verify=True)
+    # The score of the retraining, on the fold that it was scored on.
+    assert asked == ["digits", tmp_path / "exports" / "digits", None, 0, 0.96]
 
 
 @pytest.mark.parametrize(
