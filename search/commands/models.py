@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from search.commands.options import (
     TrackingUri,
     Workers,
 )
+
+if TYPE_CHECKING:
+    import optuna
 
 app = group()
 
@@ -58,6 +61,8 @@ def export(
         data_dir=data_dir, runs_dir=runs_dir, storage=storage, tracking_uri=tracking_uri
     )
     source = find_study(settings, task, study)
+    if trial is None:
+        _warn_of_waiting(source)
     unverified: UnverifiedError | None = None
     try:
         folder = write(found, settings, source, exports_dir, console(), trial=trial, verify=verify)
@@ -105,6 +110,7 @@ def evaluate(
     fork_server.start(found)
     settings, machine = Machine.here().suit(settings, found, workers, precision)
     console().print(machine, soft_wrap=True)
+    _warn_of_waiting(source)
 
     from search.evaluation.evaluate import evaluate as test
     from search.export.claims import refresh_card
@@ -112,6 +118,21 @@ def evaluate(
     test(found, settings, source, draws=draws, console=console(), command=command_line())
     card = refresh_card(found, settings, source, exports_dir)
     typer.echo(f"{card} says so too now." if card else f"Next: hpsearch export {task}")
+
+
+def _warn_of_waiting(study: "optuna.Study") -> None:
+    """The search's best may not have had the time to be compared with the winner."""
+    from search.finalists.verdict import best_in_wait
+    from search.tracking.trial_log import trial_name
+
+    number = best_in_wait(study)
+    if number is not None:
+        console().print(
+            f"Careful: {trial_name(number)}, the search's best, has not been trained again often"
+            " enough to win: the command of the search goes on with it.",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 @app.command()
