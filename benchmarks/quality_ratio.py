@@ -23,7 +23,7 @@ def sooner(ours: Sequence[Result], others: Sequence[Result], target: float, budg
     target being given. Who never got there was stopped by the budget: the ratio is `>` what it
     would be with the budget in place of the others' time, or `<` with it in place of ours, and the
     ends of the interval take the one or the other, whichever is further out. Nothing can be said
-    where neither median got there.
+    where neither median got there, and no interval is given that holds every ratio.
     """
     mine, theirs = _paired(ours, others, target)
     if not len(mine):
@@ -32,6 +32,8 @@ def sooner(ours: Sequence[Result], others: Sequence[Result], target: float, budg
     if not text or len(mine) < LEAST_SEEDS:
         return text
     low, high = interval(mine, theirs, budget)
+    if low == 0 and math.isinf(high):
+        return text
     return f"{text} ({low:.1f}-{high:.1f})"
 
 

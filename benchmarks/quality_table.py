@@ -12,8 +12,9 @@ from benchmarks.quality_results import Result
 
 WIDTH = 100
 LEGEND = (
-    "again: mean score of the best configs, trained again by one trainer for all; sooner: and its",
-    "95 % interval over seeds (inf: too many runs of the other never got there).",
+    "again: mean score of the best configs, trained again by one trainer for all systems.",
+    "sooner: the peer's median time over the system's own, and its 95 % interval over seeds. Runs",
+    "that never got there were stopped by the budget: > and < are bounds, and inf is none.",
 )
 
 
