@@ -150,7 +150,9 @@ def logged_events(folder: Path, metric: str, began: float) -> tuple[list[Event],
 
 def _records(folder: Path) -> dict[int, studies.Record]:
     """What the one study in a folder of runs remembers, by the number of the trial."""
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'optuna.db'}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+    (name,) = optuna.get_all_study_names(storage)
+    study = optuna.load_study(study_name=name, storage=storage)
     found = {trial.number: studies.read(trial) for trial in study.get_trials(deepcopy=False)}
     return {number: record for number, record in found.items() if record}
 
