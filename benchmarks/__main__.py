@@ -1,7 +1,7 @@
 """All benchmarks in one go, one after the other: `make bench`, or `make bench QUICK=1`.
 
 Each runs in a process of its own, so that none inherits another's memory or threads. Quick runs
-show in minutes that everything works, but for the variants; their figures mean nothing.
+show in minutes that everything works, but for `LONG`; their figures mean nothing.
 """
 
 import os
@@ -21,18 +21,23 @@ PARTS = {
     "time to quality on churn": ["quality", "--task", "churn"],
     "time to quality on fashion": ["quality", "--task", "fashion"],
 }
-VARIANTS = {
-    "what the gain is made of": [
+LONG = {
+    "what the gain on churn is made of": [
+        *("quality", "--task", "churn", "--variants", "--seeds", "3"),
+        *("--systems", "hpsearch", "optuna", "ray_asha"),
+    ],
+    "what the gain on fashion is made of": [
         *("quality", "--task", "fashion", "--variants", "--seeds", "3"),
         *("--systems", "hpsearch", "ray_asha"),
     ],
+    "what churn's best configs are worth": ["quality", "--task", "churn", "--table", "--confirm"],
 }
-"""With the strongest of the peers; too long for a quick run."""
+"""Too long for a quick run. On fashion with the strongest of the peers only."""
 
 
 def main() -> int:
     quick = "--quick" in sys.argv[1:]
-    parts, options = (PARTS, ["--quick"]) if quick else (PARTS | VARIANTS, [])
+    parts, options = (PARTS, ["--quick"]) if quick else (PARTS | LONG, [])
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # else tables drown in its notes
     failed = []
     for title, (module, *arguments) in parts.items():

@@ -1,4 +1,9 @@
-"""KerasTuner as its guides use it: a HyperModel with `build` and `fit`, one trial at a time."""
+"""KerasTuner as its guides use it: a HyperModel with `build` and `fit`, one trial at a time.
+
+`BayesianOptimization` draws its first trials at random, three times as many as the space has
+dimensions unless `num_initial_points` says otherwise, which no guide does: on these spaces of two
+to four dozen dimensions it hardly gets further in the time of a case.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,7 +48,8 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # untyped
         self._order, self._data = order, data
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        return build_model(self._order, self._data, self._config(hp))
+        with self._order.noting_failures():
+            return build_model(self._order, self._data, self._config(hp))
 
     def fit(
         self,
@@ -54,15 +60,16 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # untyped
         epochs: int | None = None,
         initial_epoch: int = 0,
     ) -> keras.callbacks.History:
-        return fit_model(
-            self._order,
-            self._data,
-            self._config(hp),
-            model,
-            callbacks,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-        )
+        with self._order.noting_failures():
+            return fit_model(
+                self._order,
+                self._data,
+                self._config(hp),
+                model,
+                callbacks,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+            )
 
     def _config(self, hp: keras_tuner.HyperParameters) -> Config:
         task = self._order.task

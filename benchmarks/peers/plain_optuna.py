@@ -1,4 +1,8 @@
-"""Optuna as its Keras and MLflow examples use it: median pruner, SQLite, a run a trial."""
+"""Optuna as its Keras and MLflow examples use it: median pruner, SQLite, a run a trial.
+
+One process trains one trial after the other on all cores, as in the examples; only with this
+project's training, of one core a session, there is a process a core.
+"""
 
 import multiprocessing
 
@@ -66,9 +70,12 @@ def _optimize(order: Order, seed: int) -> None:
     def objective(trial: optuna.Trial) -> float:
         keras.utils.clear_session()
         config = task.space.sample(trial, task.training)
-        return (_by_project if order.project_training else _by_fit)(order, data, config, trial)
+        train = _by_project if order.project_training else _by_fit
+        with order.noting_failures(optuna.TrialPruned):
+            return train(order, data, config, trial)
 
-    study.optimize(objective, callbacks=[_log])
+    # The other peers go on after a trial that fails; Optuna would end.
+    study.optimize(objective, callbacks=[_log], catch=(Exception,))
 
 
 def _by_fit(order: Order, data: SearchData, config: Config, trial: optuna.Trial) -> float:

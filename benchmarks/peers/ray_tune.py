@@ -1,4 +1,8 @@
-"""Ray Tune with ASHA as its Keras guide uses it: a function a trial, one core each."""
+"""Ray Tune with ASHA as its Keras guide uses it: a function a trial, one core each.
+
+Other than in the guide, trials come one after the other to the same processes (`reuse_actors`):
+else each would begin with some seconds of importing TensorFlow, more than many of them train.
+"""
 
 import time
 from collections.abc import Mapping
@@ -71,13 +75,25 @@ def _tuner(order: Order) -> tune.Tuner:
         tune_config=tune.TuneConfig(
             metric=task.goal.metric,
             mode=task.goal.mode,
-            scheduler=ASHAScheduler(max_t=task.training.epochs, grace_period=1),
+            scheduler=ASHAScheduler(
+                max_t=task.training.epochs, grace_period=grace_period(task.training.epochs)
+            ),
             search_alg=BasicVariantGenerator(order.preset_values, random_state=order.seed),
             num_samples=-1,
             time_budget_s=order.ends - time.time(),
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(storage_path=str(order.folder), verbose=0),
     )
+
+
+def grace_period(epochs: int) -> int:
+    """About 5 % of the epochs, 3 of 60, and 2 at least, as this project's own first rung is then.
+
+    Ray's default of 1 is known to lose: after one epoch learning rates that warm up and means of
+    the weights say little, and a replay of churn was worse with it (docs/efficiency.md).
+    """
+    return max(2, round(epochs / 20))
 
 
 def _param_space(order: Order, space: Space) -> dict[str, Any]:
@@ -87,6 +103,11 @@ def _param_space(order: Order, space: Space) -> dict[str, Any]:
 
 
 def _train(values: Mapping[str, Any], order: Order, data: SearchData) -> None:
+    with order.noting_failures():
+        _train_one(values, order, data)
+
+
+def _train_one(values: Mapping[str, Any], order: Order, data: SearchData) -> None:
     task = order.task
     config = task.space.sample(Given(values), task.training)
     if order.project_training:
@@ -94,6 +115,7 @@ def _train(values: Mapping[str, Any], order: Order, data: SearchData) -> None:
         for score in project_scores(order, data, config):
             tune.report({task.goal.metric: score})
         return
+    keras.utils.clear_session()  # the process may have trained others before
     keras.utils.set_random_seed(order.seed)
     report = TuneReportCheckpointCallback(checkpoint_on=[], metrics=[task.goal.metric])
     fit_model(order, data, config, build_model(order, data, config), [report])

@@ -4,6 +4,7 @@ The model is the project's network with Keras' own layers and optimizers, in flo
 trained by `model.fit`, as a user of the peer would write it.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.augmentation import augment
+from pipelines.graph import PREDICTION_BATCH
 from pipelines.networks import build_network
 from pipelines.optimizers import Schedule
 from pipelines.splits import SearchData, Split
@@ -43,7 +45,7 @@ class Order:
     """What a peer is asked to do: search until its time is up.
 
     Attributes:
-        presets: Try the starts and presets first.
+        presets: Try first what this project's search tries first: its starts, then the presets.
         project_training: Train by this project's session in place of `model.fit`.
         folder: For whatever the peer writes.
         began: When its process was started, as `time.time()` says.
@@ -73,10 +75,29 @@ class Order:
     def events(self) -> Path:
         return self.folder / "events.jsonl"
 
-    def add_score(self, score: float) -> None:
+    def add_score(self, score: float, config: Config) -> None:
         """Writes down that a validation score is known now; several processes may do so."""
+        seconds = time.time() - self.began
+        chosen = config.model_dump(mode="json")
+        self._add({"seconds": seconds, "score": score, "config": chosen})
+
+    def add_failure(self, reason: str) -> None:
+        self._add({"failure": reason})
+
+    @contextlib.contextmanager
+    def noting_failures(self, *expected: type[Exception]) -> Iterator[None]:
+        """Writes down by what error a trial ends, but for the `expected` of a pruned one."""
+        try:
+            yield
+        except expected:
+            raise
+        except Exception as error:
+            self.add_failure(f"{type(error).__name__}: {error}")
+            raise
+
+    def _add(self, event: Mapping[str, object]) -> None:
         with self.events.open("a") as file:
-            file.write(json.dumps([time.time() - self.began, score]) + "\n")
+            file.write(json.dumps(event) + "\n")
 
 
 @dataclass(frozen=True)
@@ -98,14 +119,19 @@ class Given:
 
 
 class ScoreEvents(keras.callbacks.Callback):  # type: ignore[misc] # untyped
-    """Writes down the score of every epoch."""
+    """Writes down the score of every epoch, whatever the early stopping makes of it."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, config: Config) -> None:
         super().__init__()
-        self._order, self._metric = order, order.task.goal.metric
+        self._order, self._config = order, config
+        self._diverged = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._order.add_score(float((logs or {})[self._metric]))
+        known = logs or {}
+        self._order.add_score(float(known[self._order.task.goal.metric]), self._config)
+        if not self._diverged and not math.isfinite(known["loss"]):
+            self._diverged = True
+            self._order.add_failure("diverged")
 
 
 def build_model(order: Order, data: SearchData, config: Config) -> keras.Model:
@@ -133,7 +159,7 @@ def fit_model(
     initial_epoch: int = 0,
 ) -> keras.callbacks.History:
     batch_size = config.optimization.batch_size
-    own = [ScoreEvents(order), early_stopping(order.task, config)]
+    own = [ScoreEvents(order, config), early_stopping(order.task, config)]
     if config.regularization.weight_averaging:
         own.insert(0, keras.callbacks.SwapEMAWeights())
     # KerasTuner goes on with stored weights, and would begin the schedule anew.
@@ -146,6 +172,8 @@ def fit_model(
     return model.fit(
         **training,
         validation_data=_arrays(data.validation, order.task.n_classes),
+        # As this project's; else it is that of the training, or 32 where images are augmented.
+        validation_batch_size=PREDICTION_BATCH,
         class_weight=_class_weight(data.train, config),
         epochs=epochs or config.training.epochs,
         initial_epoch=initial_epoch,
@@ -155,7 +183,11 @@ def fit_model(
 
 
 def early_stopping(task: Task, config: Config) -> keras.callbacks.EarlyStopping:
-    """Patience that begins when a session of this project's would begin to count it, in epochs."""
+    """Patience that begins when a session of this project's would begin to count it, in epochs.
+
+    Scores of earlier epochs are no best to it, so that it ends no sooner than a session does; all
+    peers take a trial's best from its whole history.
+    """
     return keras.callbacks.EarlyStopping(
         task.goal.metric,
         mode=task.goal.mode,
@@ -172,7 +204,7 @@ def project_scores(order: Order, data: SearchData, config: Config) -> Iterator[f
     session = TrainingSession(task, data, config, seed=order.seed, how=how)
     while session.stop is None:
         (row,) = session.advance(session.epoch + 1)
-        order.add_score(row[task.goal.metric])
+        order.add_score(row[task.goal.metric], config)
         yield row[task.goal.metric]
 
 
