@@ -83,8 +83,10 @@ def evaluate(
         console.print(planned_line(task, data, opening))
         n_jobs = draws * (2 if task.binary else 1)
         with local_engine(min(settings.workers, n_jobs)) as engine:
-            evaluation, artifacts = _Evaluating(task, settings, data, engine, console).run(opening)
-    others = n_for_others(settings.runs_dir, task.name, study.study_name)
+            evaluation, artifacts = _Evaluating(task, settings, study, data, engine, console).run(
+                opening
+            )
+    others = n_for_others(settings.runs_dir, study)
     console.print(shown(task, evaluation.opening, evaluation.report, others))
     try:
         log_evaluation(task, settings, study, data, evaluation.opening, artifacts)
@@ -134,9 +136,15 @@ class _Evaluating:
     """What the steps of one evaluation share."""
 
     def __init__(
-        self, task: Task, settings: Settings, data: SearchData, engine: Engine, console: Console
+        self,
+        task: Task,
+        settings: Settings,
+        study: optuna.Study,
+        data: SearchData,
+        engine: Engine,
+        console: Console,
     ) -> None:
-        self._task, self._settings, self._data = task, settings, data
+        self._task, self._settings, self._study, self._data = task, settings, study, data
         self._engine, self._console = engine, console
         self._how = Runtime(1, settings.precision, settings.deterministic)
 
@@ -154,7 +162,8 @@ class _Evaluating:
         thresholds = self._thresholds([r for r in sound if r.segment.division == "search"])
         refits = [refit for refit in sound if refit.segment.division == "refit"]
 
-        opening = write_opened(self._settings.runs_dir, replace(planned, failed=failed))
+        planned = replace(planned, failed=failed)
+        opening = write_opened(self._settings.runs_dir, planned, self._study)
         test = open_sealed(self._task, self._settings.data_dir, self._data.preprocessor)
         return self._scored(opening, test, self._answers(refits, test), thresholds)
 
@@ -219,7 +228,7 @@ class _Evaluating:
             thresholds=tuple(thresholds.values()),
             test_digest=content_digest(test.inputs, test.labels),
         )
-        write_scored(self._settings.runs_dir, opening)
+        write_scored(self._settings.runs_dir, opening, self._study)
         RefitStore(self._settings.runs_dir, opening.study).clear()
         pooled = np.tile(test.labels, len(every)), np.concatenate(every)
         artifacts: dict[str, bytes]

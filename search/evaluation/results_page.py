@@ -11,7 +11,7 @@ from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS, Task
 from search.checkpoints import write_whole
 from search.evaluation.baseline_training import duration_text
-from search.evaluation.ledger import openings
+from search.evaluation.ledger import filed_openings
 from search.evaluation.measurements import (
     WITHOUT_TEST,
     Measurements,
@@ -105,7 +105,7 @@ def section(task: Task, settings: Settings, study: optuna.Study | None) -> Itera
 def _reopened(task: Task, settings: Settings) -> Iterator[str]:
     """A line for each model but the search's whose test scores were not the first ones."""
     for model in [*presets_of(task.name), *CLASSICAL.get(task.name, ())]:
-        count = len(openings(settings.runs_dir, task.name, ledger_name(model.name)))
+        count = len(filed_openings(settings.runs_dir, task.name, ledger_name(model.name)))
         if count > 1:
             yield f"- `{model.name}`: the test rows were opened {times(count)} for it."
 

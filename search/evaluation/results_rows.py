@@ -103,9 +103,9 @@ def found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row
             " again: it is too good."
         )
     if task.name not in WITHOUT_TEST:
-        line = ledger_line(settings.runs_dir, task.name, study.study_name, number)
+        line = ledger_line(settings.runs_dir, study, number)
         note += f" In the ledger: {line}."
-    opening = latest(settings.runs_dir, task.name, study.study_name, number)
+    opening = latest(settings.runs_dir, study, number)
     return Row(
         name=f"**found by the search** ({record.parsed_config().title()})",
         reported="",

@@ -68,7 +68,7 @@ def test_a_crash_after_the_opening_leaves_it_counted(
         patch.setattr(evaluations, "scored", crash)
         with pytest.raises(KeyboardInterrupt):
             run(settings, study, 1)
-    assert latest(settings.runs_dir, "iris", "iris-1", 1) is None
+    assert latest(settings.runs_dir, study, 1) is None
     assert run(settings, study, 1)[0].opening.number == 2
 
 
@@ -79,9 +79,10 @@ def test_without_mlflow_the_ledger_stands(
         raise TrackingError("MLflow: no answer.")
 
     monkeypatch.setattr(Tracker, "open_single", fail)
-    found, printed = run(settings, new_study(), 1)
+    study = new_study()
+    found, printed = run(settings, study, 1)
     assert "MLflow: no answer. The ledger has the scores all the same." in printed
-    assert latest(settings.runs_dir, "iris", "iris-1", 1) == found.opening
+    assert latest(settings.runs_dir, study, 1) == found.opening
 
 
 def test_a_seed_that_fails_is_said_and_the_others_are_scored(
@@ -99,11 +100,12 @@ def test_a_seed_that_fails_is_said_and_the_others_are_scored(
 def test_if_all_seeds_diverge_the_test_set_stays_closed(
     engine: InlineEngine, settings: Settings
 ) -> None:
+    study = new_study(config=DIVERGING)
     with pytest.raises(
         EvaluationFailedError, match=r"None of 2 refits .* stays closed.* diverged"
     ):
-        run(settings, new_study(config=DIVERGING))
-    assert openings(settings.runs_dir, "iris", "iris-1") == []
+        run(settings, study)
+    assert openings(settings.runs_dir, study) == []
     assert not (settings.runs_dir / "mlflow.db").exists()
 
 
@@ -117,9 +119,10 @@ def test_a_worker_lost_twice_ends_it_with_a_sentence(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, InlineEngine(1, faults={2: "lost", 3: "lost"}))
+    study = new_study()
     with pytest.raises(CallsFailedError, match=r"lost twice .* fewer --workers"):
-        run(settings, new_study(), 1)
-    assert len(openings(settings.runs_dir, "iris", "iris-1")) == 1
+        run(settings, study, 1)
+    assert len(openings(settings.runs_dir, study)) == 1
 
 
 def test_a_study_without_a_completed_trial_cannot_be_evaluated(
