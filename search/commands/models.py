@@ -199,6 +199,7 @@ def baselines(
         source,
         names=presets,
         draws=draws,
+        page=page,
         console=console(),
         command=command_line(),
     )

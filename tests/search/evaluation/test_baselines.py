@@ -52,7 +52,12 @@ def measure(folder: Path, task: str, **changes: Any) -> str:
     console = Console(file=said, width=200)
     settings = Settings(runs_dir=folder, trials=3)
     baselines(
-        TASKS[task], settings, None, console=console, command="hpsearch baselines", **changes
+        TASKS[task],
+        settings,
+        None,
+        console=console,
+        command="hpsearch baselines",
+        **{"page": folder / "results.md", **changes},
     )
     return said.getvalue()
 
@@ -162,3 +167,13 @@ def test_what_cannot_be_measured_is_said(
     with pytest.raises(InputError, match=re.escape(said)):
         measure(tmp_path, task, names=names)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_without_a_place_is_said_before_anything_is_trained(
+    tmp_path: Path, in_process: list[InlineEngine]
+) -> None:
+    page = tmp_path / "results.md"
+    page.write_text("my own page")
+    with pytest.raises(InputError, match="has no lines <!-- results:iris -->"):
+        measure(tmp_path / "mlruns", "iris", page=page)
+    assert in_process == []

@@ -12,12 +12,14 @@ from pipelines.tasks import TASKS
 from search import study as studies
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
 from search.evaluation.measurements import Measurement, Measurements
-from search.evaluation.results_page import new_page, section, write_page
+from search.evaluation.published import Published
+from search.evaluation.results_page import check_page, new_page, section, write_page
 from search.settings import Settings
 from search.study import Record
 from spaces.errors import InputError
 from spaces.presets import PRESETS, presets_of
 
+ROOT = Path(__file__).parents[3]
 MNIST, CHURN = TASKS["mnist"], TASKS["churn"]
 CONV = PRESETS["mnist_conv_net"]
 CHURN_MLP = PRESETS["churn_mlp_6_6"]
@@ -39,13 +41,13 @@ def measured(store: Measurements, scores: Sequence[float], tests: Sequence[float
 
 def table(folder: Path, task: str, study: optuna.Study | None = None) -> dict[str, list[str]]:
     """The cells of each row of a table by its first cell."""
-    lines = section(TASKS[task], Settings(runs_dir=folder), study)
+    lines = section(TASKS[task], Settings(runs_dir=folder), study, Published())
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     return {row[0]: row[1:] for row in rows}
 
 
 def notes(folder: Path, task: str, study: optuna.Study | None = None) -> str:
-    lines = section(TASKS[task], Settings(runs_dir=folder), study)
+    lines = section(TASKS[task], Settings(runs_dir=folder), study, Published())
     return "\n".join(line for line in lines if line.startswith("- "))
 
 
@@ -106,6 +108,97 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no lines <!-- results:mnist -->"):
         write_page(MNIST, Settings(runs_dir=tmp_path), None, path)
     assert path.read_text() == "my own page"
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """The project's own page, as a fresh clone has it."""
+    path = tmp_path / "results.md"
+    path.write_text((ROOT / "docs" / "results.md").read_text())
+    return path
+
+
+@pytest.mark.parametrize("task", ["fashion", "mnist", "churn", "iris", "xor"])
+def test_where_nothing_is_measured_the_page_keeps_what_it_says(
+    tmp_path: Path, published: Path, task: str
+) -> None:
+    before = published.read_text()
+    write_page(TASKS[task], Settings(runs_dir=tmp_path / "none"), None, published)
+    assert published.read_text() == before
+
+
+def test_a_measured_preset_leaves_the_rows_and_notes_of_the_others(
+    tmp_path: Path, published: Path
+) -> None:
+    before = published.read_text().splitlines()
+    measured(Measurements(tmp_path, "mnist"), [0.99, 0.992])
+    write_page(MNIST, Settings(runs_dir=tmp_path), None, published)
+    after = published.read_text().splitlines()
+    row, precisions = (line for line in after if line not in before)
+    assert row.startswith("| `mnist_conv_net` (cnn 3x32-64-64 d64 adam) |")
+    assert precisions == "- The presets were trained in bfloat16 and float32."
+    assert len(after) == len(before)
+
+
+def test_a_measured_search_replaces_the_published_one_and_its_comparison(
+    tmp_path: Path, published: Path
+) -> None:
+    study = a_study("churn", {"val_auc": 0.9, "val_accuracy": 0.8}, CHURN_MLP.config)
+    write_page(CHURN, Settings(runs_dir=tmp_path), study, published)
+    text = published.read_text().partition("<!-- results:churn -->")[2].partition("<!-- /")[0]
+    assert text.count("**found by the search**") == 1
+    assert "networks of the test together" not in text
+    assert "t123" not in text
+    assert "Whether the boosting wins over the search's network is not measured yet." in text
+    assert "On the test rows, which chose neither" not in text
+    assert (
+        "| HistGradientBoostingClassifier of scikit-learn, tuned | not in the tutorial | 0.8679"
+        in text
+    )
+
+
+def test_published_failures_and_openings_stay(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    notes = [
+        "- `mnist_conv_net`: 1 of 3 trainings failed: diverged.",
+        "- `mnist_conv_net`: the test rows were opened 2 times for it.",
+    ]
+    end = "<!-- /results:mnist -->"
+    path.write_text(new_page().replace(end, "\n".join([*notes, end])))
+    write_page(MNIST, Settings(runs_dir=tmp_path), None, path)
+    assert [line for line in path.read_text().splitlines() if line in notes] == notes
+    measured(Measurements(tmp_path, "mnist"), [0.99, 0.992])
+    write_page(MNIST, Settings(runs_dir=tmp_path), None, path)
+    assert not [line for line in path.read_text().splitlines() if line in notes]
+
+
+def test_a_row_of_another_table_s_columns_is_not_kept(tmp_path: Path, published: Path) -> None:
+    published.write_text(published.read_text().replace(" | a training |", " |"))
+    text = published.read_text().replace(" | 7.0 s |", " |")
+    published.write_text(text)
+    write_page(MNIST, Settings(runs_dir=tmp_path), None, published)
+    (row,) = [x for x in published.read_text().splitlines() if x.startswith("| `mnist_mlp_300` ")]
+    assert "not measured yet" in row
+
+
+def test_a_page_is_checked_before_anything_is_measured(tmp_path: Path) -> None:
+    check_page(MNIST, tmp_path / "docs" / "results.md")
+    assert list((tmp_path / "docs").iterdir()) == []
+    (tmp_path / "mine.md").write_text("my own page")
+    with pytest.raises(InputError, match="has no lines <!-- results:mnist -->"):
+        check_page(MNIST, tmp_path / "mine.md")
+
+
+@pytest.mark.parametrize("use", [check_page, lambda t, p: write_page(t, Settings(), None, p)])
+def test_a_page_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, use: Any) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"Cannot write the page .*: .*; choose another --page\."):
+        use(MNIST, tmp_path / "file" / "results.md")
+    with pytest.raises(InputError, match=r"Cannot read the page .*: Is a directory; choose"):
+        use(MNIST, tmp_path)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"Cannot read the page .*: it is no text; choose"):
+        use(MNIST, tmp_path / "bytes")
 
 
 # rows
@@ -278,6 +371,10 @@ def test_churn_has_columns_for_both_goals(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["fashion", "mnist", "churn", "iris", "xor"])
 def test_tables_are_markdown(tmp_path: Path, task: str) -> None:
-    lines = [x for x in section(TASKS[task], Settings(runs_dir=tmp_path), None) if x[:1] == "|"]
+    lines = [
+        x
+        for x in section(TASKS[task], Settings(runs_dir=tmp_path), None, Published())
+        if x[:1] == "|"
+    ]
     assert len({line.count("|") for line in lines}) == 1
     assert len(lines) >= 2 + len(presets_of(task)) + 1
