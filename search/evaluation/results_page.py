@@ -22,6 +22,7 @@ from search.evaluation.measurements import (
 )
 from search.evaluation.published import PRECISIONS, REOPENED, Published
 from search.evaluation.results_rows import (
+    ALONE,
     MISSING,
     Row,
     Scores,
@@ -126,7 +127,8 @@ def section(
     shown = _shown(task)
     untested = "none" if task.name in WITHOUT_TEST else MISSING
     titles = [f"{split} {NAMES[name]}" for split in ("validation", "test") for name in shown]
-    head = ["model", "reported by the author", *titles, "trainings", "weights", "a training"]
+    counted = "trainings, validation / test"
+    head = ["model", "reported by the author", *titles, counted, "weights", "a training"]
     yield _line(head)
     yield _line(["---", "---", *["---:"] * (len(head) - 2)])
     for row in every:
@@ -211,12 +213,12 @@ def _cells(row: Row, shown: Sequence[str], untested: str) -> list[str]:
         for split, missing in ((row.validation, row.unvalidated), (row.test, untested))
         for name in shown
     ]
-    count = len(row.validation)
+    counts = len(row.validation), len(set(row.test) - {ALONE})
     return [
         row.name,
         row.reported or "-",
         *scores,
-        str(count) if count else "-",
+        " / ".join(str(count or "-") for count in counts) if any(counts) else "-",
         f"{row.n_parameters:,}" if row.n_parameters else "-",
         duration_text(row.seconds) if row.seconds else "-",
     ]

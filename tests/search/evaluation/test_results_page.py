@@ -207,14 +207,14 @@ def test_a_page_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, use: A
 def test_a_row_has_mean_and_deviation_of_the_trainings(tmp_path: Path) -> None:
     measured(Measurements(tmp_path, "mnist"), [0.99, 0.992, 0.994], [0.98, 0.98, 0.98])
     row = table(tmp_path, "mnist")["`mnist_conv_net` (cnn 3x32-64-64 d64 adam)"]
-    expected = ["99.34 % test", "99.20 ± 0.20 %", "98.00 ± 0.00 %", "3", "93,322", "5 min"]
+    expected = ["99.34 % test", "99.20 ± 0.20 %", "98.00 ± 0.00 %", "3 / 3", "93,322", "5 min"]
     assert row == expected
 
 
 def test_one_training_has_no_deviation(tmp_path: Path) -> None:
     measured(Measurements(tmp_path, "mnist"), [0.99])
     row = table(tmp_path, "mnist")["`mnist_conv_net` (cnn 3x32-64-64 d64 adam)"]
-    assert row[1:4] == ["99.00 %", "not measured yet", "1"]
+    assert row[1:4] == ["99.00 %", "not measured yet", "1 / -"]
 
 
 def test_a_measurement_of_other_hyperparameters_is_none_of_the_preset(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_failed_trainings_are_named_and_not_counted(tmp_path: Path) -> None:
     config = CONV.config.model_dump(mode="json")
     store.put(measurement(CONV.name, config, 2, cause="diverged"))
     row = table(tmp_path, "mnist")["`mnist_conv_net` (cnn 3x32-64-64 d64 adam)"]
-    assert (row[1], row[3]) == ("99.10 ± 0.14 %", "2")
+    assert (row[1], row[3]) == ("99.10 ± 0.14 %", "2 / -")
     assert "- `mnist_conv_net`: 1 of 3 trainings failed: diverged." in notes(tmp_path, "mnist")
 
 
@@ -257,7 +257,7 @@ def test_a_winner_has_the_scores_of_its_finalists_and_of_the_ledger(tmp_path: Pa
     opening = replace(opening, scores=scores, failed={2: "diverged"})
     write_scored(tmp_path, replace(opening, ensemble={"accuracy": Score((0.997,))}))
     row = table(tmp_path, "mnist", study)[FOUND]
-    assert row == ["-", "99.60 ± 0.14 %", "99.50 ± 0.14 %", "2", "500", "60 s"]
+    assert row == ["-", "99.60 ± 0.14 %", "99.50 ± 0.14 %", "2 / 2", "500", "60 s"]
     together = table(tmp_path, "mnist", study)[
         "its 2 networks of the test together, the mean of their probabilities"
     ]
@@ -265,6 +265,16 @@ def test_a_winner_has_the_scores_of_its_finalists_and_of_the_ledger(tmp_path: Pa
     said = notes(tmp_path, "mnist", study)
     assert "t000 of the 1 trials of study mnist-abcd, trained again as a finalist." in said
     assert "opened once for this study" in said
+
+
+def test_validation_and_test_have_their_own_counts(tmp_path: Path) -> None:
+    study = a_study("mnist", {"val_accuracy": 0.999})
+    retrained(study, "val_accuracy", [0.995])
+    opening = write_opened(tmp_path, Opening("mnist", study.study_name, "accuracy", "a", trial=0))
+    write_scored(tmp_path, replace(opening, scores={"accuracy": Score((0.99, 0.992, 0.994))}))
+    rows = table(tmp_path, "mnist", study)
+    assert rows["model"][3] == "trainings, validation / test"
+    assert rows[FOUND][1:4] == ["99.50 %", "99.20 ± 0.20 %", "1 / 3"]
 
 
 def test_the_test_score_of_another_trial_is_not_the_winners(tmp_path: Path) -> None:
@@ -277,7 +287,7 @@ def test_the_test_score_of_another_trial_is_not_the_winners(tmp_path: Path) -> N
     ensemble = {"accuracy": Score((0.997,))}
     write_scored(tmp_path, replace(opening, scores=scores, ensemble=ensemble))
     rows = table(tmp_path, "mnist", study)
-    assert rows[FOUND] == ["-", "99.60 ± 0.14 %", "not measured yet", "2", "500", "60 s"]
+    assert rows[FOUND] == ["-", "99.60 ± 0.14 %", "not measured yet", "2 / -", "500", "60 s"]
     assert not any("networks of the test together" in name for name in rows)
     assert "t000 has not been tested; t007 has: test accuracy" in notes(tmp_path, "mnist", study)
 
@@ -285,7 +295,7 @@ def test_the_test_score_of_another_trial_is_not_the_winners(tmp_path: Path) -> N
 def test_without_finalists_the_search_says_that_its_score_is_too_good(tmp_path: Path) -> None:
     study = a_study("mnist", {"val_accuracy": 0.999})
     row = table(tmp_path, "mnist", study)[FOUND]
-    assert row == ["-", "99.90 %", "not measured yet", "1", "500", "80 s"]
+    assert row == ["-", "99.90 %", "not measured yet", "1 / -", "500", "80 s"]
     assert "no finalist was trained again: it is too good" in notes(tmp_path, "mnist", study)
 
 
