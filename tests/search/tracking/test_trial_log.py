@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from search.study import Record
+from search.tracking import trial_log
 from search.tracking.tracker import NOTE, DatasetInfo, Tracker, TrackingError
 from search.tracking.trial_log import (
     MlflowTrialLog,
@@ -327,15 +328,34 @@ def test_a_trial_without_a_run_is_not_stored() -> None:
     assert "close_trial" not in [name for name, _ in tracker.calls]
 
 
+def committed(folder: Path) -> None:
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run(
+        ["git", *author, "commit", "-q", "--allow-empty", "-m", "one"], cwd=folder, check=True
+    )
+
+
+def test_the_commit_is_the_project_s_wherever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = git_commit()
+    committed(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert git_commit() == ours
+
+
 def test_the_commit_of_a_repository_and_of_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() == ""
-    subprocess.run(["git", "init", "-q"], check=True)
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    committed(tmp_path)
     assert len(git_commit()) == 40
+    (tmp_path / "site-packages").mkdir()
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path / "site-packages")
+    assert git_commit() == ""
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit() == ""
