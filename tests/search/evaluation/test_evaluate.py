@@ -82,6 +82,26 @@ def test_what_is_printed_says_scores_promise_gap_and_count(
     assert "versicolor" in printed
 
 
+def test_how_long_it_takes_is_said_before_it_starts(
+    engine: InlineEngine, settings: Settings
+) -> None:
+    study = new_study()
+    for draw in range(2):
+        last = {"epoch": 20.0, "val_accuracy": 0.9}
+        verdict.store(study, Retraining(1, draw, 100 + draw, last, 20.0, 600.0 + draw))
+    verdict.store(study, Retraining(1, 2, 102, {}, 1.0, 1.0, cause="diverged"))
+    printed = run(settings, study, 3)[1]
+    line = "About 20 min: 3 trainings on 2 workers, 10 min each."
+    assert printed.index(line) < printed.index("trained in")
+
+
+def test_without_finalists_the_trial_s_epochs_tell_how_long_it_takes(
+    engine: InlineEngine, settings: Settings
+) -> None:
+    printed = run(settings, new_study(epoch=5.0, train_seconds=60.0), 1)[1]
+    assert "About 4 min: 1 training on 2 workers, 4 min each." in printed
+
+
 def test_a_second_opening_is_counted_and_said(engine: InlineEngine, settings: Settings) -> None:
     study = new_study()
     first, _ = run(settings, study)

@@ -38,7 +38,10 @@ DIVERGING = Config.model_validate(
 def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, study = installed(monkeypatch, InlineEngine(1)), new_study()
+    engine, study = (
+        installed(monkeypatch, InlineEngine(1)),
+        new_study(epoch=5.0, train_seconds=60.0),
+    )
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -52,6 +55,7 @@ def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
     found, printed = run(settings, study)
     assert {s.seed for s in segments(engine)} == set(found.opening.seeds) - {first}
     assert f"seed {first}: trained before" in printed
+    assert "About 4 min: 1 training on 1 worker, 4 min each." in printed
     assert found.opening.number == 1
     assert not list((settings.runs_dir / "refits").iterdir())
 
