@@ -111,7 +111,7 @@ class _Baselines:
             run_id = self._tracker.open_single(
                 self._task.name,
                 name=f"{preset.name} {draw}",
-                parameters=preset.config.parameters(),
+                parameters=preset.config.parameters(images=self._task.has_images),
                 tags={**tags, "seed": str(record.seed)},
                 dataset=dataset_info(self._task, self._data),
             )

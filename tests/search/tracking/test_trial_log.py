@@ -22,10 +22,10 @@ from search.tracking.trial_log import (
     trial_name,
     written,
 )
-from spaces.config import Config
+from spaces.config import Augmentation, Config
 from spaces.presets import PRESETS
 
-DATASET = DatasetInfo("fake", "abc", 8, 2, (4,), 2)
+DATASET = DatasetInfo("fake", "abc", 8, 2, (8, 8, 1), 2)
 CONFIG = PRESETS["mnist_conv_net"].config
 ROWS = [
     {"epoch": 1.0, "val_accuracy": 0.5, "val_loss": 1.0, "learning_rate": 0.1, "epoch_seconds": 2},
@@ -87,10 +87,23 @@ class FakeTracker:
             raise TrackingError("MLflow: no answer.")
 
 
-def log_to(tracker: FakeTracker, warnings: list[str] | None = None) -> MlflowTrialLog:
+def log_to(
+    tracker: FakeTracker, warnings: list[str] | None = None, dataset: DatasetInfo = DATASET
+) -> MlflowTrialLog:
     warn = [] if warnings is None else warnings
     tags = {"precision": "float32", "git_commit": "abc"}
-    return MlflowTrialLog(cast("Tracker", tracker), "parent", DATASET, tags, warn.append)
+    return MlflowTrialLog(cast("Tracker", tracker), "parent", dataset, tags, warn.append)
+
+
+def test_runs_of_a_table_have_no_augmentation() -> None:
+    tracker = FakeTracker()
+    log = log_to(tracker, dataset=replace(DATASET, shape=(4,)))
+    log.begin(17, RECORD)
+    of_trial = tracker.last("open_trial")["parameters"]
+    log.finalist("t017 seed 1", 17, 0, RECORD, {})
+    for parameters in (of_trial, tracker.last("open_trial")["parameters"]):
+        assert parameters["learning_rate"] == 0.001
+        assert not set(Augmentation.model_fields) & set(parameters)
 
 
 def test_a_trial_is_named_by_number_and_config() -> None:
