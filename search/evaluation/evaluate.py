@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import optuna
 from rich.console import Console
 
@@ -247,8 +246,8 @@ class _Evaluating:
         )
         write_scored(self._settings.runs_dir, opening, self._study)
         RefitStore(self._settings.runs_dir, opening.study).clear()
-        pooled = np.tile(test.labels, len(every)), np.concatenate(every)
         artifacts: dict[str, bytes]
-        (artifacts,) = call_all(self._engine, reports, [(*pooled, self._task.class_names)])
+        counted = test.labels, every, self._task.class_names
+        (artifacts,) = call_all(self._engine, reports, [counted])
         report = artifacts["classification_report.txt"].decode()
         return Evaluation(opening, report), artifacts
