@@ -31,7 +31,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-search: $(VENV)/ready ## search: TASK=fashion TRIALS=50 BUDGET=30m WORKERS=2 SET="optimizer=adam"
+search: $(VENV)/ready ## search: TASK=fashion BUDGET=30m TRIALS=50 WORKERS=2 SET="optimizer=adam"
 	@$(HPSEARCH) search $(TASK) $(OPTIONS)
 
 train: $(VENV)/ready ## train one: TASK=mnist PRESET=mnist_conv_net, or CONFIG=file.yaml

@@ -45,7 +45,7 @@ class TrialBook:
     be made again from the study and the checkpoint.
 
     Attributes:
-        counts: Ended trials of the whole study by state.
+        counts: Ended trials of the whole study by state, without those taken over from another.
         best: Number and record of the best completed trial.
         n_ended_here: Trials that ended since this book was opened.
     """
@@ -88,7 +88,7 @@ class TrialBook:
                 if undone[-1].record.ended:  # the coordinator died before it could tell
                     self._settle(undone[-1])
             elif record is not None:
-                self._count(stored.number, record)
+                self._count(stored.number, record, own=studies.ORIGIN not in stored.user_attrs)
                 if self._checkpoints.holds(stored.number):
                     undone.append(self._adopt(stored, record))
         return undone
@@ -238,8 +238,8 @@ class TrialBook:
         studies.write(self._study, active.trial, active.record)
         active.stored = active.record
 
-    def _count(self, number: int, record: Record) -> None:
-        self.counts[record.state] += 1
+    def _count(self, number: int, record: Record, *, own: bool = True) -> None:
+        self.counts[record.state] += own
         self._purse.count(record)
         self._in_audit.discard(number)
         metric = self._goal.metric

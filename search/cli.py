@@ -50,7 +50,7 @@ def search(
     context: typer.Context,
     task: Task = "digits",
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    trials: Trials = 50,
+    trials: Trials = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for this call: 90s, 30m, 1h30m.")
     ] = None,

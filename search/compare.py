@@ -27,7 +27,7 @@ Columns = list[tuple[str, list[str]]]
 
 MOST = 5
 """Trials side by side in 80 columns."""
-N_EPOCHS = 8
+N_EPOCHS = 10
 _OF_BLOCKS = {
     "kernel_size": "kernel_size",
     "convolutions": "convolutions",
@@ -108,7 +108,8 @@ def _better(study: optuna.Study, one: Trial, other: Trial) -> str:
         if epoch is None:
             return "They have no epoch in common at which they could be compared."
         scores = [_best_until(record, epoch, metric, sign) for _, record in (one, other)]
-        when = f"by epoch {studies.epoch_text(epoch)}, the last that both have seen"
+        last = studies.epoch_text(epoch)
+        when = f"at their best up to epoch {last}, the last that both have seen"
     if not all(math.isfinite(score) for score in scores):
         return "One of them has no score to compare."
     names = [trial_name(number) for number, _ in (one, other)]

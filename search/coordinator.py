@@ -93,7 +93,7 @@ class Coordinator(Dispatch[Active]):
     def n_unfinished(self) -> int:
         """Trials that the same command would go on with."""
         n_open = len(self._waiting) + sum(not a.record.ended for a in self.active.values())
-        return min(n_open, max(0, self.settings.trials - self.book.n_finished))
+        return int(min(n_open, max(0, self.settings.most_trials - self.book.n_finished)))
 
     def stop(self) -> None:
         """Ends the search at the next tick; what is in work stays resumable."""
@@ -124,7 +124,7 @@ class Coordinator(Dispatch[Active]):
         if self.stopped or (left is not None and left <= 0):
             return True
         idle = not (self.active or self._unstored)
-        return idle and self.book.n_finished >= self.settings.trials
+        return idle and self.book.n_finished >= self.settings.most_trials
 
     def _fill(self) -> None:
         """Gives every idle worker a trial: one that waits, else a new one."""
@@ -133,7 +133,7 @@ class Coordinator(Dispatch[Active]):
             self._open(self._unstored.popleft())
         busy = sum(active.training for active in self.active.values())
         for n_open in range(busy, self.n_workers):
-            if self.book.n_finished + n_open >= self.settings.trials:
+            if self.book.n_finished + n_open >= self.settings.most_trials:
                 return
             self._open(self._waiting.popleft() if self._waiting else self.book.ask())
 

@@ -76,14 +76,14 @@ class Machine:
         parts.append("bfloat16 in hardware" if self.bfloat16 else "no bfloat16 in hardware")
         return ", ".join(parts)
 
-    def workers(self, asked: int | None, trials: int, *, images: bool = True) -> tuple[int, str]:
+    def workers(self, asked: int | None, trials: float, *, images: bool = True) -> tuple[int, str]:
         """How many to start, and what is to be said of it.
 
         As many as were asked for; else as there are cores, or places on GPUs, and room for.
         """
         gib = IMAGES_GIB if images else TABLES_GIB
         room = max(1, int((self.memory_gib - COORDINATOR_GIB) / gib))
-        wanted = asked or min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials)
+        wanted = asked or int(min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials))
         if wanted > room:
             note = (
                 f"memory for {n_of(room, 'worker')} instead of {wanted}, at {gib:g} GiB each"
@@ -120,7 +120,7 @@ class Machine:
     ) -> tuple[Settings, str]:
         """The settings with workers and precision for this machine, and a line that says why."""
         images = task.has_images
-        n_workers, why = self.workers(workers, settings.trials, images=images)
+        n_workers, why = self.workers(workers, settings.most_trials, images=images)
         chosen, warning = self.precision(precision, images=images)
         notes = "".join(f"; {note}" for note in (why, warning) if note)
         line = f"This machine: {self.text}{notes}."

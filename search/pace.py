@@ -15,6 +15,8 @@ from search import study as studies
 from search.finalists.verdict import retrainings
 from search.layers import Layer, Layers, Shape, layers_of
 from search.pruner import REDUCTION
+from search.sampler import NEIGHBOURS
+from search.settings import TRIALS
 from search.study import Record, State
 from spaces.config import Config
 
@@ -44,7 +46,7 @@ class Pace:
 
     Attributes:
         seconds: Of a worker for a trial, pruned and failed ones included.
-        spread: Standard deviation of it between trials, as a share.
+        spread: Standard deviation of it between trials, as a share; 0 for a guess.
         n_trials: That it was measured on; 0 for a guess.
         study: Where it was measured; empty for a guess.
         states: How those trials ended.
@@ -88,7 +90,9 @@ def measured(study: optuna.Study, epochs: int) -> Pace | None:
 
 
 def guessed(
-    configs: Sequence[Config],
+    drawn: Sequence[Config],
+    starts: Sequence[Config],
+    presets: Sequence[Config],
     rungs: Sequence[float],
     shape: Shape,
     n_classes: int,
@@ -97,29 +101,38 @@ def guessed(
     n_validation: int,
     precision: Precision,
 ) -> Pace:
-    """The pace of such configs if half of the trials go on at each rung and none stops early."""
-    epochs = sum(
+    """The mean pace of the first `TRIALS` trials if half go on at each rung and none stops early.
+
+    Starting points are never pruned, and most of what comes later is drawn near the best, which
+    is taken to cost as much as they do.
+
+    Args:
+        drawn: From the whole space.
+    """
+
+    def an_epoch(config: Config) -> float:
+        layers = layers_of(config, shape, n_classes)
+        counts = {"n_train": n_train, "n_validation": n_validation}
+        return epoch_seconds(config, layers, **counts, precision=precision)
+
+    halved = sum(
         (end - begin) / REDUCTION**number
         for number, (begin, end) in enumerate(pairwise([0.0, *rungs]))
     )
-    each = [
-        epoch_seconds(
-            config,
-            layers_of(config, shape, n_classes),
-            n_train=n_train,
-            n_validation=n_validation,
-            precision=precision,
-        )
-        for config in configs
-    ]
-    cost = [SECONDS_A_TRIAL + epochs * seconds for seconds in each]
+    of_drawn = statistics.fmean(map(an_epoch, drawn))
+    of_starts = [an_epoch(config) for config in starts]
+    of_best = statistics.fmean(of_starts) if starts else of_drawn
+    first = [rungs[-1] * seconds for seconds in of_starts]
+    first += [halved * an_epoch(config) for config in presets]
+    other = halved * (NEIGHBOURS * of_best + (1 - NEIGHBOURS) * of_drawn)
+    n_others = max(0, TRIALS - len(first))
     return Pace(
-        seconds=statistics.fmean(cost),
-        spread=statistics.stdev(cost) / statistics.fmean(cost),
+        seconds=SECONDS_A_TRIAL + (sum(first) + n_others * other) / (len(first) + n_others),
+        spread=0.0,
         n_trials=0,
         study="",
         states=Counter(),
-        retraining_seconds=SECONDS_A_TRIAL + rungs[-1] * statistics.fmean(each),
+        retraining_seconds=SECONDS_A_TRIAL + rungs[-1] * of_best,
     )
 
 

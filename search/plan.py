@@ -14,11 +14,11 @@ from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.finalists.selection import kept_seconds, missing, n_draws
 from search.pace import Pace, guessed, measured
-from search.settings import Settings
+from search.settings import TRIALS, Settings
 from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used
-from search.study import epoch_text, rungs, study_name
+from search.study import epoch_text, n_finished, rungs, study_name
 from search.texts import clock_text, n_of
-from spaces.config import Training
+from spaces.config import Config, Training
 from spaces.presets import Preset, presets_of
 from spaces.space import Space
 from spaces.starts import STARTS
@@ -76,6 +76,8 @@ def make_plan(
     if pace is None and data is not None:
         pace = guessed(
             [draw.config for draw in drawn],
+            [config.with_epochs(training.epochs) for config in _starts(task, space, settings)],
+            [preset.config for preset in _presets(task, space, settings)],
             rungs(task.first_rung, training.epochs),
             data.input_shape,
             task.n_classes,
@@ -135,9 +137,8 @@ def _dimensions(plan: Plan) -> str:
 def _order(plan: Plan) -> list[str]:
     task, settings = plan.task, plan.settings
     lines = []
-    every, fitting = presets_of(task.name), _presets(plan)
-    of_task = STARTS.get(task.name, {}).values() if settings.presets else ()
-    starts = sum(plan.space.contains(config) for config in of_task)
+    every, fitting = presets_of(task.name), _presets(task, plan.space, settings)
+    starts = len(_starts(task, plan.space, settings))
     if plan.study is not None:
         lines.append(f"It goes on with {plan.study.study_name}: {_finished(plan)} finished.")
     elif fitting or starts:
@@ -161,37 +162,51 @@ def _order(plan: Plan) -> list[str]:
 def _reach(plan: Plan) -> list[str]:
     if plan.pace is None:
         return ["Nothing can be said before the data are here."]
-    lines = [_source(plan, plan.pace)]
-    left = max(0, plan.settings.trials - _n_finished(plan))
+    left = max(0, plan.settings.most_trials - _n_finished(plan))
     finalists = _finalist_seconds(plan, plan.pace)
-    if plan.settings.budget_seconds is None:
-        seconds = START_SECONDS + left * plan.pace.seconds / plan.settings.workers
-        lines.append(_without_budget(plan, left, seconds, finalists))
-        cost = left * plan.pace.seconds + finalists * plan.settings.workers
+    lines = [_source(plan, plan.pace)]
+    if not left:
+        lines.append(_nothing_left(plan, finalists))
+    elif plan.settings.budget_seconds is None:
+        lines.append(_without_budget(plan, plan.pace, int(left), finalists))
     else:
         lines += _with_budget(plan, plan.pace, left, finalists)
-        cost = _spent_seconds(plan, plan.pace, left, finalists) * plan.settings.workers
-    return [*lines, f"Cost: about {_hours(cost)} of a worker."]
+    cost = _worker_seconds(plan, plan.pace, left, finalists)
+    return [*lines, f"Cost: about {_hours(cost)} of a worker."] if cost else lines
 
 
 def _source(plan: Plan, pace: Pace) -> str:
-    seconds = f"{pace.seconds:.2g} s of a worker a trial"
+    seconds = f"{float(f'{pace.seconds:.2g}'):g} s of a worker a trial"
     if not pace.n_trials:
         return (
             f"No study of {plan.task.name} with trials of so many epochs is stored here. A guess"
-            f" from the size of the networks, which may be wrong by a factor of three: {seconds}."
+            f" from the size of the networks, on a fast machine, which may be wrong by a factor of"
+            f" three: {seconds}."
         )
     states = ", ".join(f"{count} {state}" for state, count in pace.states.most_common())
     return f"Measured on {pace.n_trials} trials of {pace.study} ({states}): {seconds}."
 
 
-def _without_budget(plan: Plan, left: int, seconds: float, finalists: float) -> str:
+def _nothing_left(plan: Plan, finalists: float) -> str:
+    finished = _n_finished(plan)
+    return (
+        f"{_finished(plan)} finished and {int(plan.settings.most_trials)} asked for: none is left"
+        f" to try{_then(finalists)}. --trials {finished + TRIALS} tries {TRIALS} more, --budget"
+        " alone as many as fit."
+    )
+
+
+def _without_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> str:
     trials, workers = n_of(left, "trial"), n_of(plan.settings.workers, "worker")
-    more = f", then at most {clock_text(finalists)} for the finalists" if finalists else ""
-    return f"{trials} take about {clock_text(seconds)} with {workers}{more}."
+    seconds = START_SECONDS + left * pace.seconds / plan.settings.workers
+    return f"{trials} take about {clock_text(seconds)} with {workers}{_then(finalists)}."
 
 
-def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[str]:
+def _then(finalists: float) -> str:
+    return f", then at most {clock_text(finalists)} for the finalists" if finalists else ""
+
+
+def _with_budget(plan: Plan, pace: Pace, left: float, finalists: float) -> list[str]:
     settings = plan.settings
     workers = n_of(settings.workers, "worker")
     low, high = pace.fitting(_trial_seconds(plan) * settings.workers)
@@ -203,7 +218,7 @@ def _with_budget(plan: Plan, pace: Pace, left: int, finalists: float) -> list[st
         seconds = START_SECONDS + left * pace.seconds / settings.workers
         lines.append(
             f"--trials {settings.trials} ends it sooner, after about {clock_text(seconds)} of"
-            f" trials: with --trials {_round(_n_finished(plan) + high)} the budget decides."
+            f" trials{_then(finalists)}: without --trials the budget decides."
         )
     if finalists > share and left >= low:
         lines.append(
@@ -224,11 +239,12 @@ def _trial_seconds(plan: Plan) -> float:
     return max(0.0, left - START_SECONDS)
 
 
-def _spent_seconds(plan: Plan, pace: Pace, left: int, finalists: float) -> float:
-    """Of the wall, with a budget."""
-    trials = min(_trial_seconds(plan), left * pace.seconds / plan.settings.workers)
-    budget = plan.settings.budget_seconds or 0.0
-    return min(budget, START_SECONDS + trials + finalists)
+def _worker_seconds(plan: Plan, pace: Pace, left: float, finalists: float) -> float:
+    settings = plan.settings
+    most = math.inf if settings.budget_seconds is None else settings.budget_seconds
+    within = math.inf if settings.budget_seconds is None else _trial_seconds(plan)
+    trials = min(within, left * pace.seconds / settings.workers)
+    return min(most, trials + finalists) * settings.workers
 
 
 def _finalist_seconds(plan: Plan, pace: Pace) -> float:
@@ -236,24 +252,30 @@ def _finalist_seconds(plan: Plan, pace: Pace) -> float:
     settings = plan.settings
     if not settings.finalists:
         return 0.0
-    if plan.study is not None and _n_finished(plan) >= settings.trials:
+    if plan.study is not None and _n_finished(plan) >= settings.most_trials:
         count = len(missing(plan.study, plan.task, settings))
     else:
-        configs = min(settings.finalists, settings.trials) + bool(_presets(plan))
+        configs = int(min(settings.finalists, settings.most_trials)) + bool(
+            _presets(plan.task, plan.space, settings)
+        )
         count = configs * n_draws(plan.task, settings)
     return count * pace.retraining_seconds / settings.workers
 
 
-def _presets(plan: Plan) -> list[Preset]:
+def _presets(task: Task, space: Space, settings: Settings) -> list[Preset]:
     """Those that the search tries."""
-    every = presets_of(plan.task.name) if plan.settings.presets else []
-    return [preset for preset in every if plan.space.contains(preset.config)]
+    every = presets_of(task.name) if settings.presets else []
+    return [preset for preset in every if space.contains(preset.config)]
+
+
+def _starts(task: Task, space: Space, settings: Settings) -> list[Config]:
+    """The starting points that the search tries."""
+    every = STARTS.get(task.name, {}).values() if settings.presets else ()
+    return [config for config in every if space.contains(config)]
 
 
 def _n_finished(plan: Plan) -> int:
-    if plan.study is None:
-        return 0
-    return sum(trial.state.is_finished() for trial in plan.study.get_trials(deepcopy=False))
+    return n_finished(plan.study) if plan.study else 0
 
 
 def _finished(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """How far a running search is, in lines."""
 
 import datetime as dt
+import math
 from collections.abc import Iterable
 
 from rich.text import Text
@@ -52,7 +53,10 @@ def best_line(best: tuple[int, Record] | None, metric: str) -> Text:
 def counts(coordinator: Coordinator) -> str:
     """How many trials have ended, and how."""
     states = ", ".join(f"{n} {state}" for state, n in coordinator.book.counts.items() if n)
-    of = f"{coordinator.book.n_finished} of {n_of(coordinator.settings.trials, 'trial')}"
+    finished, most = coordinator.book.n_finished, coordinator.settings.most_trials
+    of = n_of(finished, "trial")
+    if math.isfinite(most):
+        of = f"{finished} of {n_of(int(most), 'trial')}"
     return f"{of} ({states})" if states else of
 
 
@@ -60,8 +64,8 @@ def seconds_left(coordinator: Coordinator) -> float | None:
     """An estimate from the trials so far; None before the first has ended."""
     of_budget = coordinator.seconds_left
     estimates = [] if of_budget is None else [of_budget]
-    if coordinator.book.n_ended_here:
-        open_trials = coordinator.settings.trials - coordinator.book.n_finished
+    open_trials = coordinator.settings.most_trials - coordinator.book.n_finished
+    if coordinator.book.n_ended_here and math.isfinite(open_trials):
         estimates.append(coordinator.elapsed / coordinator.book.n_ended_here * open_trials)
     return max(0.0, min(estimates)) if estimates else None
 

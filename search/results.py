@@ -58,10 +58,17 @@ def leaderboard_rows(found: list[tuple[int, Record]], *, images: bool) -> list[d
             "preset": record.preset,
             "seed": record.seed,
             **end_metrics(record),
+            "best_epoch": _whole(record.best["epoch"]),
+            "n_parameters": record.n_parameters,
             **record.parsed_config().parameters(images=images),
         }
         for rank, (number, record) in enumerate(found, 1)
     ]
+
+
+def _whole(value: float) -> float:
+    """Without the `.0` of a whole number; epochs may be fractions."""
+    return value if value % 1 else int(value)
 
 
 def as_json(rows: list[dict[str, object]]) -> str:

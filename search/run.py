@@ -99,9 +99,9 @@ def _is_complete(study: optuna.Study, task: Task, settings: Settings) -> bool:
     """Whether a search would do nothing, so that no cluster need be started for it."""
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     checkpoints = Checkpoints(settings.runs_dir, study.study_name)
-    if len(ended) < settings.trials or any(checkpoints.holds(trial.number) for trial in ended):
-        return False
-    return not missing(study, task, settings)
+    kept = any(checkpoints.holds(trial.number) for trial in ended)
+    enough = studies.n_finished(study) >= settings.most_trials
+    return enough and not kept and not missing(study, task, settings)
 
 
 def _search(

@@ -1,5 +1,6 @@
 """Settings: how a search behaves. Never sampled, and no part of a config."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from pipelines.runtime import Precision
 from spaces.errors import InputError
 
 LEAST_TIMEOUT_SECONDS = 30.0
+TRIALS = 50
+"""Where neither they nor a budget are given."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -16,7 +19,8 @@ class Settings:
     """All that a search is told beside its task and space.
 
     Attributes:
-        trials: Total number of finished trials that the study goes on to.
+        trials: Total number of finished trials that the study goes on to; None means as many as
+            the budget allows, or `TRIALS` without one.
         budget_seconds: Wall time of this call; None means as long as the trials take.
         epochs: Longest training of a trial; None means the task's own.
         warm_start: A task whose best configs are tried first.
@@ -29,7 +33,7 @@ class Settings:
         tracking_uri: Another MLflow than the one in `runs_dir`.
     """
 
-    trials: int = 50
+    trials: int | None = None
     budget_seconds: float | None = None
     workers: int = 1
     seed: int = 0
@@ -48,7 +52,8 @@ class Settings:
     tracking_uri: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least("--trials", self.trials, 1)
+        if self.trials is not None:
+            _at_least("--trials", self.trials, 1)
         _at_least("--workers", self.workers, 1)
         _at_least("--seed", self.seed, 0)
         if self.seed >= 2**31:
@@ -63,6 +68,13 @@ class Settings:
                 f"--timeout must be at least {LEAST_TIMEOUT_SECONDS:g}s, got"
                 f" {self.timeout_seconds:g}s: a worker needs that to start and to build a network."
             )
+
+    @property
+    def most_trials(self) -> float:
+        """Finished trials after which the search ends: infinite where a budget alone decides."""
+        if self.trials is not None:
+            return self.trials
+        return TRIALS if self.budget_seconds is None else math.inf
 
 
 def parse_duration(option: str, text: str) -> float:

@@ -14,7 +14,7 @@ from pipelines.tasks import Task
 from search import study as studies
 from search.addresses import where_options
 from search.config_words import sentences
-from search.finalists.verdict import Standing, on_folds, verdict
+from search.finalists.verdict import LEAST_DRAWS, Standing, on_folds, verdict
 from search.layers import Layers, layers_of
 from search.one_trial import gap, input_shape, place, standing_of
 from search.settings import Settings
@@ -146,7 +146,8 @@ def _finalist(study: optuna.Study, standing: Standing) -> list[str]:
         causes = ", ".join(sorted(set(standing.causes)))
         lines.append(f"Failed on {n_of(len(standing.causes), drawn)}: {causes}.")
     if found is not None and found.winner.number == standing.number:
-        lines.append("It is the winner.")
+        decided = standing.n_scored >= LEAST_DRAWS
+        lines.append("It is the winner." if decided else "It leads, which decides nothing yet.")
     elif standing.dropped and standing.causes:
         lines.append("It failed where others did not, so it cannot win.")
     elif standing.dropped:

@@ -21,6 +21,8 @@ from spaces.config import Config, Training
 from spaces.errors import InputError
 from spaces.space import Space
 
+ORIGIN = "imported_from"
+"""User attribute of a trial that was taken over: the study and trial that trained it."""
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
 
 
@@ -199,6 +201,12 @@ def write_run(study: optuna.Study, number: int, run_id: str) -> None:
 def run_of(study: optuna.Study, number: int, record: Record) -> str:
     """The MLflow run of a trial; empty if it could not be logged yet."""
     return str(study.user_attrs.get(f"run_{number}", record.run_id))
+
+
+def n_finished(study: optuna.Study) -> int:
+    """Trials that have ended in it: those taken over from another study are none of its own."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(t.state.is_finished() and ORIGIN not in t.user_attrs for t in trials)
 
 
 def seed_of(study_seed: int, number: int) -> int:

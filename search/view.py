@@ -1,5 +1,6 @@
 """What the user sees of a running search: a line a trial, and on a terminal a live table."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ from search.finalists.standings import verdict_lines
 from search.finalists.training import FinalistTraining
 from search.progress import best_line, counts, finalists_status, status
 from search.settings import Settings
-from search.study import Record, best_first, epoch_text
+from search.study import Record, best_first, epoch_text, n_finished
 from search.study import rungs as rungs_of
 from search.texts import clock_text, n_of, sparkline
 from search.tracking.trial_log import trial_name
@@ -157,18 +158,20 @@ def beginning(
 ) -> list[str]:
     """What is about to happen, before anything takes time."""
     trials = study.get_trials(deepcopy=False)
-    finished = sum(trial.state.is_finished() for trial in trials)
     left = sum(trial.state == TrialState.RUNNING for trial in trials)
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     rungs = rungs_of(task.first_rung, training.epochs)[:-1]
     judged = f", judged at {', '.join(epoch_text(rung) for rung in rungs)}" if rungs else ""
     at_most = f", {clock_text(settings.budget_seconds)} at most" if settings.budget_seconds else ""
+    how_many = "as many trials as fit,"
+    if math.isfinite(settings.most_trials):
+        how_many = f"up to {n_of(int(settings.most_trials), 'trial')}"
     goal = (
         f"{task.title}: {len(data.train.labels):,} rows to train on,"
         f" {len(data.validation.labels):,} to validate; looking for the best {task.goal.metric}."
     )
     plan = (
-        f"Study {study.study_name}: up to {n_of(settings.trials, 'trial')} of at most"
+        f"Study {study.study_name}: {how_many} of at most"
         f" {n_of(training.epochs, 'epoch')}{judged};"
         f" {n_of(settings.workers, 'worker')}, {settings.precision}{at_most}."
     )
@@ -176,7 +179,9 @@ def beginning(
     if settings.finalists:
         lines.append(_finalists_planned(task, settings))
     if not fresh:
-        lines.append(f"It goes on: {n_of(finished, 'trial')} finished, {left} taken up again.")
+        lines.append(
+            f"It goes on: {n_of(n_finished(study), 'trial')} finished, {left} taken up again."
+        )
     elif waiting:
         lines.append(f"It begins with {_known(waiting, task.name, settings)}.")
     return lines
@@ -257,12 +262,11 @@ def _next(task: str, settings: Settings) -> str:
 
 def already_complete(study: optuna.Study) -> str:
     """What to say where a search has nothing to do."""
-    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     best = best_line(
         next(iter(best_first(study, ("completed",))), None), study.user_attrs["metric"]
     )
     lines = [
-        f"{n_of(finished, 'trial')} finished already; ask for more with --trials.",
+        f"{n_of(n_finished(study), 'trial')} finished already; ask for more with --trials.",
         best.plain,
         *verdict_lines(study),
     ]

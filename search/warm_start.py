@@ -10,15 +10,13 @@ from optuna.trial import FixedTrial, FrozenTrial
 
 from pipelines.tasks import Task
 from search import study as studies
-from search.study import Record
+from search.study import ORIGIN, Record
 from search.tracking.trial_log import trial_name
 from spaces.config import OPTIMIZER_DEFAULTS, Config, Training
 from spaces.domains import Choice, Domain, Float, Value
 from spaces.errors import InputError
 from spaces.space import Space, flat_values
 
-ORIGIN = "imported_from"
-"""User attribute of a trial that was taken over: the study and trial that trained it."""
 TOP = 5
 
 

@@ -56,6 +56,7 @@ def export_of(task_name: str, folder: Path, data_dir: Path | None = None) -> Pat
         validation=best,
         finalist={"mean": 0.7},
         verified=True,
+        verification=None,
     )
     return exported
 

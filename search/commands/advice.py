@@ -31,7 +31,7 @@ def plan(
     context: typer.Context,
     task: Task = "digits",
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    trials: Trials = 50,
+    trials: Trials = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for the search: 90s, 30m, 1h30m.")
     ] = None,

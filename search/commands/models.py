@@ -33,7 +33,8 @@ def export(
         int | None, typer.Option(min=0, help="A completed trial by its number, not the winner.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Run train.py by itself and compare its score.")
+        bool,
+        typer.Option("--verify", help="Run train.py and the model by themselves; compare scores."),
     ] = False,
     study: Study = None,
     exports_dir: ExportsDir = Path("exports"),
@@ -46,7 +47,7 @@ def export(
 
     Example: hpsearch export fashion --verify
     """
-    from search.export.folder import UnverifiedError
+    from search.export.folder import FILES, UnverifiedError
     from search.export.folder import export as write
     from search.export.registry import register
     from search.settings import Settings
@@ -62,8 +63,9 @@ def export(
         folder = write(found, settings, source, exports_dir, console(), trial=trial, verify=verify)
     except UnverifiedError as error:
         folder, unverified = exports_dir / task, error
-    for path in sorted(folder.iterdir()):
-        typer.echo(path)
+    for path in sorted(folder / name for name in FILES):
+        if path.exists():
+            typer.echo(path)
     verified = json.loads((folder / "scores.json").read_text())["verified"] is True
     register(found, settings, source, folder, console(), verified=verified)
     if unverified is not None:
@@ -77,6 +79,7 @@ def evaluate(
     study: Study = None,
     workers: Workers = None,
     precision: Precision = "auto",
+    exports_dir: ExportsDir = Path("exports"),
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("mlruns"),
     storage: Storage = None,
@@ -85,7 +88,7 @@ def evaluate(
     """Open the sealed test set for a study's winner.
 
     The winner is trained anew on train and validation together. Each opening is counted in the
-    ledger.
+    ledger, and the card of an export of the study says so.
 
     Example: hpsearch evaluate fashion
     """
@@ -104,8 +107,11 @@ def evaluate(
     console().print(machine, soft_wrap=True)
 
     from search.evaluation.evaluate import evaluate as test
+    from search.export.claims import refresh_card
 
     test(found, settings, source, draws=draws, console=console(), command=command_line())
+    card = refresh_card(found, settings, source, exports_dir)
+    typer.echo(f"{card} says so too now." if card else f"Next: hpsearch export {task}")
 
 
 @app.command()

@@ -26,7 +26,13 @@ TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow."),
 ]
-Trials = Annotated[int, typer.Option("--trials", help="Finished trials, earlier ones included.")]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        help="Finished trials, earlier ones included; 50, or with a budget as many as fit.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Decides all that is random.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Training processes; one a core by default.")

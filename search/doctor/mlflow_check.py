@@ -17,7 +17,6 @@ from search.texts import n_of
 from search.tracking.repair import LoggedStudy, logged_study
 from search.tracking.tracker import DatasetInfo, Tracker, TrackingError
 from search.tracking.trial_log import MlflowTrialLog
-from search.warm_start import ORIGIN
 from spaces.errors import InputError
 
 
@@ -68,7 +67,7 @@ class MlflowDoctor:
         found = []
         for stored in self._study.get_trials(deepcopy=False):
             record = studies.read(stored)
-            if record is None or ORIGIN in stored.user_attrs:
+            if record is None or studies.ORIGIN in stored.user_attrs:
                 continue
             run_id = studies.run_of(self._study, stored.number, record)
             state = record.state if record.ended else "interrupted"

@@ -76,7 +76,7 @@ def baselines(
         training = BaselineTraining(task, settings, run.new, engine, run.store, run.log, console)
         training.run(presets, draws)
         if not names:
-            trials = _n_finished(study) or settings.trials
+            trials = _n_finished(study) or int(settings.most_trials)
             for model in CLASSICAL.get(task.name, ()):
                 run.measure(model, trials, draws)
         run.test(engine, presets)

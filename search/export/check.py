@@ -1,4 +1,4 @@
-"""The proof of an export: its train.py, run in a clean process, must score as the search did."""
+"""The proof of an export: run in clean processes, train.py and model must score as they should."""
 
 import math
 import os
@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from rich.console import Console
@@ -18,6 +20,8 @@ from pipelines.sources import fetch
 from pipelines.splits import FOLDS
 from pipelines.tasks import Task
 from search import study as studies
+from search.export.exported import Exported
+from search.export.model_score import model_problem
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
 from search.finalists.verdict import Standing, comparison, verdict
@@ -40,11 +44,11 @@ _NOISE = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} \d\d:")
 
 @dataclass(frozen=True)
 class Check:
-    """One run of an exported script.
+    """One run of an exported script, and of the model beside it.
 
     Attributes:
-        verified: None where the script ran and there is no interval to compare its score with.
-        score: Of the study's metric; None where the script failed.
+        verified: None where both ran and there is no interval to compare the script's score with.
+        score: Of the study's metric, by the script; None where it failed.
         interval: Where one more training is to be expected.
         note: One sentence on what came out.
     """
@@ -59,6 +63,12 @@ class Check:
     def fields(self) -> dict[str, object]:
         return asdict(self)
 
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "Check":
+        """From what `fields` gave, by way of JSON."""
+        interval = fields["interval"]
+        return cls(**{**fields, "interval": tuple(interval) if interval else None})
+
 
 def expected(study: optuna.Study, task: Task, number: int, record: Record) -> Interval | None:
     """Where the score of one more training of a trial's config is to be expected.
@@ -67,23 +77,26 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
     The centre is the trial's mean over fresh seeds. A script scores on the validation split of
     the search: where finalists were compared on folds instead, their mean is over other rows, and
     the centre is the trial's own score on that split, as it is for a trial that is no finalist.
+    A finalist that was pruned or stopped early has no such score of its whole schedule: for the
+    luck of that split there is the spread between folds, around its mean over them.
 
     Returns:
         The two ends; None where no config was trained again twice.
     """
-    same_split = _on_the_same_split(study, record) if task.folds else None
-    if same_split:
-        return same_split
     found = verdict(study)
+    own = next((s for s in found.standings if s.number == number), None) if found else None
+    cut_short = own is not None and record.epoch < record.parsed_config().training.epochs
+    if task.folds and not cut_short:
+        same_split = _on_the_same_split(study, record)
+        if same_split:
+            return same_split
     known = [s for s in found.standings if math.isfinite(s.interval[1])] if found else []
     if not known:
         return None
-    own = next((standing for standing in known if standing.number == number), None)
-    metric = study.user_attrs["metric"]
-    centre, count = (record.best[metric], 1)
-    if own is not None and not task.folds:
+    centre, count = record.best[study.user_attrs["metric"]], 1
+    if own in known and (cut_short or not task.folds):
         centre, count = own.mean, own.n_scored
-    half = _spread(own or known[0], task) * math.sqrt(1 + 1 / count)
+    half = _spread(own if own in known else known[0], task) * math.sqrt(1 + 1 / count)
     return _share(centre - half, centre + half)
 
 
@@ -119,37 +132,60 @@ def _spread(standing: Standing, task: Task) -> float:
 
 
 def check(
-    script: Path, task: Task, settings: Settings, interval: Interval | None, console: Console
+    folder: Path,
+    task: Task,
+    settings: Settings,
+    study: optuna.Study,
+    exported: Exported,
+    console: Console,
 ) -> Check:
-    """Runs a script with a fresh seed in a process without this project; shows what it prints."""
+    """Runs the script of an export with a fresh seed in a process without this project.
+
+    What it prints is shown. Then the model is asked in another process.
+    """
+    interval = expected(study, task, exported.number, exported.record)
     seed = secrets.randbelow(2**31)
-    folder = []
+    files = []
     if DATA[task.name].has_files:
-        folder = ["--data", str(fetch(task.name, settings.data_dir)[0].parent.resolve())]
+        files = ["--data", str(fetch(task.name, settings.data_dir)[0].parent.resolve())]
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as place:
-        command = [sys.executable, "-I", "-c", _CLEAN, str(script.resolve())]
-        status, output = _run([*command, "--seed", str(seed), *folder], Path(place), console)
-    seconds = round(time.monotonic() - started, 1)
+        command = [sys.executable, "-I", "-c", _CLEAN, str((folder / "train.py").resolve())]
+        status, output = _run([*command, "--seed", str(seed), *files], Path(place), console)
     score = _printed(output, task.goal.metric)
-    verified, note = _judgement(status, score, task.goal.metric, interval)
+    verified, note = _judgement(study, status, score, interval)
+    stored = exported.score(task.goal.metric)
+    problem = model_problem(task.name, folder, settings.data_dir, exported.division, stored)
+    if problem:
+        verified, note = False, f"{note}; {problem}" if verified is False else problem
+    elif verified:
+        note = f"{note}; model.keras scores as its training did"
+    seconds = round(time.monotonic() - started, 1)
     return Check(verified, score, interval, seed, seconds, note)
 
 
 def _judgement(
-    status: int, score: float | None, metric: str, interval: Interval | None
+    study: optuna.Study, status: int, score: float | None, interval: Interval | None
 ) -> tuple[bool | None, str]:
+    metric = study.user_attrs["metric"]
     if status or score is None or not math.isfinite(score):
         reason = f"with status {status}" if status else f"with {metric} {score}"
         return False, f"train.py ended {reason}"
     if interval is None:
-        return None, "train.py runs; there are no finalists to compare its score with"
+        return None, f"train.py runs, but {_why_no_interval(study)}"
     low, high = interval
     between = f"{low:.4f} to {high:.4f}, where {LEVEL:.0%} of such trainings end"
     if low - ROUNDING <= score <= high + ROUNDING:
         return True, f"train.py reached {metric} {score:.4f}, inside {between}"
     side = "below" if score < low else "above"
     return False, f"train.py reached {metric} {score:.4f}, {side} {between}"
+
+
+def _why_no_interval(study: optuna.Study) -> str:
+    remedy = "search on with more time for finalists"
+    if verdict(study) is None:
+        return f"there are no finalists to compare its score with: {remedy}"
+    return f"its study's finalists have one draw each, too few for an interval: {remedy}"
 
 
 def _run(command: list[str], folder: Path, console: Console) -> tuple[int, str]:

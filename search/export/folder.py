@@ -1,12 +1,11 @@
 """`hpsearch export`: a trial's config, model, script and card as a folder for a colleague."""
 
 import contextlib
-import json
-import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 
 import optuna
 from rich.console import Console
@@ -16,24 +15,31 @@ from pipelines.tasks import Task
 from search import results
 from search import study as studies
 from search.checkpoints import write_whole
-from search.evaluation.ledger import latest, ledger_line
-from search.export.check import Check, check, expected
-from search.export.model_card import Exported, model_card
+from search.export.check import check
+from search.export.claims import claims, earlier_check, read_scores, standing_of
+from search.export.exported import Exported
 from search.export.script import packages, training_script
 from search.export.script_data import DATA
-from search.finalists.verdict import Retraining, Standing, chosen, verdict
+from search.finalists.verdict import Standing, chosen
 from search.settings import Settings
 from search.study import Record
 from search.tracking.tracker import Tracker
-from search.tracking.trial_log import best_scores, trial_name
+from search.tracking.trial_log import trial_name
 from spaces.errors import InputError, RunFailedError
 
 TOP = 10
 """Configs in configs.csv."""
+FILES = (
+    *("scores.json", "MODEL_CARD.md", "model.keras", "preprocessor.joblib"),
+    *("train.py", "requirements.txt", "config.yaml", "config.json", "configs.csv"),
+)
+"""All that an export can consist of. What else lies in its folder is the user's."""
+_TOLD = ("command", "precision", "git_commit")
+_VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow")
 
 
 class UnverifiedError(RunFailedError):
-    """The exported script did not score as the search did."""
+    """The exported script or model did not score as it should."""
 
 
 def export(
@@ -48,29 +54,40 @@ def export(
 ) -> Path:
     """Writes the winner of a study, or another trial of it, to `exports_dir/<task>/`.
 
-    The folder is replaced as a whole, once all of it is there. The check comes after, and
-    writes its result into it.
+    Nothing is written before all of it is there, and of an earlier export `FILES` alone are
+    replaced. The check comes after, and writes its result into the folder. Without it, what an
+    earlier check said of the same model and script stays.
 
     Raises:
-        InputError: the trial has not completed, or its model is not in MLflow.
+        InputError: the trial has not completed, its model is not in MLflow or MLflow's files are
+            elsewhere, or the folder cannot be written to or holds what is no export.
         UnverifiedError: the check failed; the folder is there and says so.
     """
     number, record, standing = _selected(study, trial)
     run_id, seed, division = _training(task, study, number, record, standing)
     tracker = Tracker.open(settings.runs_dir, settings.tracking_uri)
-    exported = Exported(number, record, standing, run_id, seed, division, _tags(tracker, run_id))
+    tracker.check_experiment(task.name)
+    origin = _origin(tracker, run_id)
+    exported = Exported(number, record, standing, run_id, seed, division, origin)
+    if exported.retrainings_lost:
+        console.print(
+            f"Careful: MLflow has none of the retrainings of {trial_name(number)}, so model.keras"
+            f" is the search's own training, and not one of those whose mean is its score.",
+            style="yellow",
+            soft_wrap=True,
+        )
     folder = exports_dir / task.name
-    with _replacing(folder) as new:
+    with _filling(folder) as new:
         tracker.download(run_id, "model.keras", new)
         _save_preprocessor(task, settings, study, division, new)
         for name, text in _texts(task, study, exported).items():
             new.joinpath(name).write_text(text)
-        for name, text in _verdicts(task, settings, study, exported, None).items():
+        earlier = earlier_check(folder, new, study, exported)
+        for name, text in claims(task, settings, study, exported, earlier).items():
             new.joinpath(name).write_text(text)
     if verify:
-        interval = expected(study, task, number, record)
-        result = check(folder / "train.py", task, settings, interval, console)
-        for name, text in _verdicts(task, settings, study, exported, result).items():
+        result = check(folder, task, settings, study, exported, console)
+        for name, text in claims(task, settings, study, exported, result).items():
             write_whole(folder / name, text.encode())
         if result.verified is False:
             raise UnverifiedError(f"UNVERIFIED: {result.note}; {folder} is marked so.")
@@ -82,10 +99,7 @@ def export(
 def _selected(study: optuna.Study, number: int | None) -> tuple[int, Record, Standing | None]:
     if number is None:
         return chosen(study)
-    record = _completed(study, number)
-    found = verdict(study)
-    standings = found.standings if found else ()
-    return number, record, next((s for s in standings if s.number == number), None)
+    return number, _completed(study, number), standing_of(study, number)
 
 
 def _completed(study: optuna.Study, number: int) -> Record:
@@ -126,23 +140,50 @@ def _training(
     return run_id, record.seed, "search"
 
 
-def _tags(tracker: Tracker, run_id: str) -> Mapping[str, str]:
-    """The tags of a run, over those of its study's."""
+def _origin(tracker: Tracker, run_id: str) -> dict[str, str]:
+    """Of the tags of a run, over those of its study's, what the card says; and the versions."""
     own = tracker.tags(run_id)
     parent = own.get("mlflow.parentRunId")
-    return {**(tracker.tags(parent) if parent else {}), **own}
+    tags = {**(tracker.tags(parent) if parent else {}), **own}
+    versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
+    told = {name: text for name, text in tags.items() if name in _TOLD}
+    return {**told, "exported_with": f"Python {python_version()}, {versions}"}
 
 
 @contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder, which takes the place of `folder` if nothing goes wrong within."""
-    with _parent(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        new = Path(temporary, "new")
-        new.mkdir()
-        yield new
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        new.rename(folder)
+def _filling(folder: Path) -> Iterator[Path]:
+    """An empty folder, whose files go to `folder` if nothing goes wrong within.
+
+    Raises:
+        InputError: `folder` cannot be written to, or holds what is no export.
+    """
+    try:
+        _refuse_foreign(folder)
+        with _parent(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            new = Path(temporary)
+            yield new
+            folder.mkdir(exist_ok=True)
+            # Scores first: cut off here, the folder is known as an export, and as not verified.
+            for name in FILES:
+                if (new / name).exists():
+                    (new / name).replace(folder / name)
+    except OSError as error:
+        raise InputError(
+            f"The export cannot be written to {folder} ({error.strerror}): name another folder"
+            f" with --exports-dir."
+        ) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """What is no export of ours may be what a user needs, such as the data of a task."""
+    if not folder.exists() or read_scores(folder) is not None:
+        return
+    found = next((path.name for path in sorted(folder.iterdir())), None)
+    if found is not None:
+        raise InputError(
+            f"{folder} holds files that are no export, such as {found}: name another folder with"
+            f" --exports-dir, or move them away."
+        )
 
 
 @contextlib.contextmanager
@@ -172,47 +213,6 @@ def _texts(task: Task, study: optuna.Study, exported: Exported) -> dict[str, str
     }
 
 
-def _verdicts(
-    task: Task, settings: Settings, study: optuna.Study, exported: Exported, result: Check | None
-) -> dict[str, str]:
-    """The files that say how good the model is, by name."""
-    tested = _tested(settings.runs_dir, study, exported.number)
-    card = model_card(task, study, exported, verdict=verdict(study), check=result, tested=tested)
-    record, standing = exported.record, exported.standing
-    scores = {
-        "task": task.name,
-        "study": study.study_name,
-        "trial": exported.number,
-        "winner": exported.number == chosen(study)[0],
-        "run_id": exported.run_id,
-        "seed": exported.seed,
-        "division": exported.division,
-        "data_digest": study.user_attrs["data_digest"],
-        "n_parameters": record.n_parameters,
-        "validation": best_scores(record),
-        "finalist": _standing_fields(standing) if standing else None,
-        "test": _test_scores(settings.runs_dir, study, exported.number),
-        "verified": result.verified if result else None,
-        "verification": result.fields() if result else None,
-    }
-    return {"MODEL_CARD.md": card, "scores.json": json.dumps(scores, indent=2) + "\n"}
-
-
-def _standing_fields(standing: Standing) -> dict[str, object]:
-    known = math.isfinite(standing.interval[1])
-    return {
-        "mean": standing.mean if standing.n_scored else None,
-        "std": standing.std if standing.n_scored > 1 else None,
-        "interval": standing.interval if known else None,
-        "retrainings": [_retraining_fields(retraining) for retraining in standing.retrainings],
-    }
-
-
-def _retraining_fields(retraining: Retraining) -> dict[str, object]:
-    fields = ("draw", "seed", "last", "epochs", "run_id", "cause")
-    return {name: getattr(retraining, name) for name in fields}
-
-
 def _save_preprocessor(
     task: Task, settings: Settings, study: optuna.Study, division: Division, folder: Path
 ) -> None:
@@ -229,26 +229,3 @@ def _save_preprocessor(
     import joblib  # scikit-learn's own way to save its objects
 
     joblib.dump(data.preprocessor, folder / "preprocessor.joblib")
-
-
-def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
-    """What the ledger of the sealed test set says of a study, in sentences."""
-    line = ledger_line(runs_dir, study, number)
-    told = f"{line[0].upper()}{line[1:]}."
-    if latest(runs_dir, study, number) is None:
-        return told
-    return (
-        f"{told} It was measured on networks trained on training and validation rows together,"
-        " not on `model.keras`."
-    )
-
-
-def _test_scores(runs_dir: Path, study: optuna.Study, number: int) -> dict[str, object] | None:
-    opening = latest(runs_dir, study, number)
-    if opening is None:
-        return None
-    means = {
-        name: {"mean": score.mean, "interval": score.interval, "sampling": score.sampling}
-        for name, score in opening.scores.items()
-    }
-    return {"opening": opening.number, "time": opening.time, "scores": means}

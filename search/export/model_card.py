@@ -3,16 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
-from platform import python_version
 
 import optuna
 
-from pipelines.splits import Division
 from pipelines.tasks import Task
 from search import study as studies
 from search.export.check import Check
+from search.export.exported import Exported
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
 from search.finalists.standings import why_taken
@@ -21,40 +18,6 @@ from search.study import Record, epoch_text
 from search.tracking.trial_log import trial_name
 from spaces.config import Config, ConvBlock
 from spaces.presets import PRESETS
-
-_VERSIONS = ("keras", "tensorflow", "numpy", "scikit-learn", "optuna", "mlflow")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The trial that is exported, and which training of its config the model comes from.
-
-    Attributes:
-        standing: Its retrainings on fresh seeds; None where it was no finalist.
-        run_id: The MLflow run of that training.
-        seed: Of that training.
-        division: The rows of that training.
-        tags: Of that run and of its study's: command, precision, git_commit.
-    """
-
-    number: int
-    record: Record
-    standing: Standing | None
-    run_id: str
-    seed: int
-    division: Division
-    tags: Mapping[str, str]
-
-    @property
-    def retrained(self) -> bool:
-        """Whether the model comes from a retraining, and not from the search's own trial."""
-        return self.standing is not None and self.seed != self.record.seed
-
-    @property
-    def config(self) -> Config:
-        """As the exported model was trained."""
-        config = self.record.parsed_config()
-        return config.without_patience() if self.retrained else config
 
 
 def model_card(
@@ -240,6 +203,8 @@ def _protocol(task: Task, exported: Exported, verdict: Verdict | None) -> list[s
             " its whole schedule, whose last weights count; the best mean won."
         )
     which = "the search's own training of the config"
+    if exported.retrainings_lost:
+        which += ", as MLflow has none of its retrainings, whose mean stands above"
     if exported.retrained:
         on = "the search's rows"
         if exported.division != "search":
@@ -253,22 +218,21 @@ def _origin(study: optuna.Study, exported: Exported) -> list[str]:
     records = [studies.read(trial) for trial in study.get_trials(deepcopy=False)]
     states = Counter(record.state for record in records if record)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    tags = exported.tags
-    versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
+    origin = exported.origin
     lines = [
         f"- trial {trial_name(exported.number)} of the study `{study.study_name}`",
         f"- the study has {states.total()} trials: {counts}",
     ]
     if exported.record.preset in PRESETS:
         lines.append(f"- its config is the tutorials' `{exported.record.preset}`")
-    if "command" in tags:
-        lines.append(f"- command: `{tags['command']}`")
+    if "command" in origin:
+        lines.append(f"- command: `{origin['command']}`")
     lines.append(f"- run `{exported.run_id}` in MLflow")
-    if "precision" in tags:
-        lines.append(f"- trained in {tags['precision']}")
-    if "git_commit" in tags:
-        lines.append(f"- git commit {tags['git_commit']}")
-    lines.append(f"- exported with Python {python_version()}, {versions}")
+    if "precision" in origin:
+        lines.append(f"- trained in {origin['precision']}")
+    if "git_commit" in origin:
+        lines.append(f"- git commit {origin['git_commit']}")
+    lines.append(f"- exported with {origin['exported_with']}")
     return lines
 
 

@@ -17,7 +17,7 @@ from search.tracking.trial_log import trial_name
 from spaces.errors import InputError
 
 _UNVERIFIED = "the model is not verified, nobody has seen its exported script score as it does"
-_REFUTED = "the model is UNVERIFIED, its exported script did not score as the search did"
+_REFUTED = "the model is UNVERIFIED, it or its exported script did not score as the search did"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,12 @@ class Contender:
 
 
 def promotion(
-    new: Contender, champion: Contender | None, goal: Goal, *, winner: bool
+    new: Contender,
+    champion: Contender | None,
+    goal: Goal,
+    *,
+    winner: bool,
+    note: str | None,
 ) -> tuple[bool, str]:
     """Whether a new version takes the place of the champion, and why, in a part of a sentence.
 
@@ -47,11 +52,10 @@ def promotion(
         winner: Whether its config is the one that its study chose. No other becomes champion: a
             score that was looked for among many trials is too good, and one that failed on a
             fresh seed cannot win.
+        note: What came out of the check of its export; None if nobody has tried.
     """
     if not (new.verified and winner):
-        unverified = "its export is not verified: it takes `--verify`, and finalists to compare"
-        other = f"it is not its study's winner, which `hpsearch export {new.task}` exports"
-        return False, other if new.verified else unverified
+        return False, _why_unfit(new, note)
     if champion is None:
         return True, "it is the first with a verified export"
     for name in ("task", "metric", "kind", "data_digest"):
@@ -68,3 +72,10 @@ def promotion(
     if goal.better(new.score, champion.score):
         return True, f"it beats the champion before it ({scores})"
     return False, f"the champion is better ({scores})"
+
+
+def _why_unfit(new: Contender, note: str | None) -> str:
+    if new.verified:
+        return f"it is not its study's winner, which `hpsearch export {new.task}` exports"
+    how = note or f"`hpsearch export {new.task} --verify` runs its train.py"
+    return f"its export is not verified ({how})"

@@ -20,6 +20,7 @@ from pipelines.tasks import Task
 from search.export.promotion import Contender, promotion
 from search.export.registry_model import log_model
 from search.settings import Settings
+from search.tracking.experiment import check_experiment
 from search.tracking.store import Store, first_line, locate, open_client
 from spaces.errors import InputError, RunFailedError
 
@@ -86,7 +87,8 @@ def register(
         verified: Whether its script was seen to score as the search did.
 
     Raises:
-        InputError: the folder is no such export, or the data are not those of the study.
+        InputError: the folder is no such export, the data are not those of the study, or MLflow's
+            files are elsewhere.
         RunFailedError: MLflow failed; no alias was moved.
     """
     scores = _read_scores(folder, study)
@@ -101,11 +103,12 @@ def register(
     store = locate(settings.runs_dir, settings.tracking_uri)
     client = open_client(store)
     with _registry_errors():
+        check_experiment(client, store, task.name)
         run = client.get_run(scores["run_id"])
         model = log_model(client, name, run, folder, task, data, contender)
         champion = _champion(client, task)
         number = _add_version(client, name, model, task, scores, contender)
-        promoted, reason = _promotion(task, contender, champion, winner=scores["winner"])
+        promoted, reason = _promotion(task, contender, champion, scores)
         client.set_registered_model_alias(name, CHALLENGER, number)
         if promoted:
             client.set_registered_model_alias(name, CHAMPION, number)
@@ -118,7 +121,8 @@ def load_registered(settings: Settings, uri: str) -> LoadedModel:
     """A model that was registered here, by its `models:/...`.
 
     Raises:
-        InputError: there is none, it cannot be loaded, or it was registered by somebody else.
+        InputError: there is none, it cannot be loaded, it was registered by somebody else, or
+            MLflow's files are elsewhere.
     """
     store = locate(settings.runs_dir, settings.tracking_uri)
     if store.database_file and not store.database_file.is_file():
@@ -130,7 +134,7 @@ def load_registered(settings: Settings, uri: str) -> LoadedModel:
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as folder:
         try:
             path = mlflow.artifacts.download_artifacts(
-                artifact_uri=_location(client, uri), dst_path=folder, tracking_uri=store.uri
+                artifact_uri=_location(client, store, uri), dst_path=folder, tracking_uri=store.uri
             )
             known = mlflow.models.Model.load(path).metadata or {}
             if "task" not in known:
@@ -227,7 +231,10 @@ def _description(task: Task, scores: Mapping[str, Any], contender: Contender) ->
 
 
 def _promotion(
-    task: Task, contender: Contender, champion: "ModelVersion | None", *, winner: bool
+    task: Task,
+    contender: Contender,
+    champion: "ModelVersion | None",
+    scores: Mapping[str, Any],
 ) -> tuple[bool, str]:
     known = Contender.read(champion.tags) if champion else None
     if champion and known is None:
@@ -235,7 +242,9 @@ def _promotion(
             f"the champion, version {champion.version}, was not registered by this project, so"
             f" choose between them in the MLflow UI"
         )
-    return promotion(contender, known, task.goal, winner=winner)
+    check = scores["verification"]
+    note = check["note"] if check else None
+    return promotion(contender, known, task.goal, winner=scores["winner"], note=note)
 
 
 def _said(done: RegisteredVersion, store: Store) -> str:
@@ -248,8 +257,12 @@ def _said(done: RegisteredVersion, store: Store) -> str:
     )
 
 
-def _location(client: "MlflowClient", uri: str) -> str:
-    """Where the files of a `models:/...` lie; MLflow itself asks its global address alone."""
+def _location(client: "MlflowClient", store: Store, uri: str) -> str:
+    """Where the files of a `models:/...` lie; MLflow itself asks its global address alone.
+
+    Raises:
+        InputError: it is no such address, or MLflow's files are elsewhere.
+    """
     parsed = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
     if not parsed:
         raise InputError(
@@ -258,6 +271,9 @@ def _location(client: "MlflowClient", uri: str) -> str:
         )
     name, alias, number = parsed.groups()
     number = number or client.get_model_version_by_alias(name, alias).version
+    contender = Contender.read(client.get_model_version(name, number).tags)
+    if contender is not None:
+        check_experiment(client, store, contender.task)
     location: str = client.get_model_version_download_uri(name, number)
     return location
 

@@ -11,7 +11,7 @@ from pipelines.tasks import Task
 from search import study as studies
 from search.dispatch import Work
 from search.finalists import verdict as verdicts
-from search.finalists.verdict import Retraining
+from search.finalists.verdict import LEAST_DRAWS, Retraining
 from search.settings import Settings
 from search.study import Record
 from search.tracking.trial_log import trial_name
@@ -25,8 +25,6 @@ HEADROOM = 1.1
 SEEDS = 3
 REPEATS = 2
 """Of all folds, for tasks whose finalists are compared on folds."""
-LEAST_DRAWS = 2
-"""Draws on which configs must meet for their difference to have an interval."""
 LEAST_CONFIGS = 2
 FRESH = 2**32
 """Where the finalists' stream of seeds begins: no trial has such a number."""

@@ -11,32 +11,44 @@ from rich.table import Table
 from rich.text import Text
 
 from search.finalists.comparison import Interval
-from search.finalists.verdict import Standing, Verdict, is_cheaper, on_folds, verdict
+from search.finalists.verdict import (
+    LEAST_DRAWS,
+    Standing,
+    Verdict,
+    is_cheaper,
+    on_folds,
+    verdict,
+)
 from search.tracking.trial_log import trial_name
+
+_GO_ON = "The same command goes on with more; --seeds sets how many."
 
 
 def finalists_table(study: optuna.Study) -> Table | None:
-    """A row a finalist, best mean first; None before any was trained."""
+    """A row a finalist, best mean first; None before any was trained.
+
+    In the place of its rank, one that was dropped has `-`, and one with too few draws `?`.
+    """
     found = verdict(study)
     if found is None:
         return None
     drawn = "folds" if on_folds(study) else "fresh seeds"
     title = f"Finalists: {study.user_attrs['metric']} on {drawn}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("", "trial", "mean ± std", "95 %", "n", "diff", "weights", "seconds"):
+    for name in ("", "trial", "mean ± 95 %", "std", "n", "diff", "weights", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("config")
     for rank, standing in enumerate(found.standings, 1):
         low, high = standing.interval
         table.add_row(
-            "-" if standing.dropped else str(rank),
+            _rank(found, standing, rank),
             trial_name(standing.number),
-            f"{_text(standing.mean)} ± {_text(standing.std)}",
-            f"± {_text((high - low) / 2)}",
+            f"{_text(standing.mean)} ± {_text((high - low) / 2)}",
+            _text(standing.std),
             str(standing.n_scored),
             "" if standing is found.winner else _text(standing.mean - found.winner.mean, "+z"),
             f"{standing.record.n_parameters:,}",
-            f"{standing.seconds:.0f}",
+            f"{standing.seconds:.0f} s",
             _config_text(standing),
             style="dim" if standing.dropped else "",
         )
@@ -56,8 +68,14 @@ def verdict_lines(study: optuna.Study) -> list[str]:
             failures = f"{trial_name(each.number)} failed on {len(each.causes)} of {n_all}"
             out = ", so it cannot win" if each.dropped else ""
             lines.append(f"{failures} ({causes}){out}.")
+    lines += _too_few(found, drawn)
     if found.promised.n_scored:
         lines.append(_promise(found, study, drawn))
+    elif not found.promised.retrainings:
+        lines.append(
+            f"{trial_name(found.promised.number)}, the search's best, has not been trained again"
+            " yet: the same command goes on with it."
+        )
     return lines
 
 
@@ -115,9 +133,15 @@ def _outcome(found: Verdict, metric: str, drawn: str) -> str:
     winner, other = found.winner, found.runner_up
     name = trial_name(winner.number)
     if not winner.n_scored:
-        return f"No finalist could be trained on a {drawn}: {name}, the search's best, is kept."
+        kept = f"{name}, the best of them in the search, is kept"
+        return f"No finalist could be trained on a {drawn}: {kept}."
     score = f"mean {metric} {_text(winner.mean)} over {_n_of(winner.n_scored, drawn)}"
     if other is None or found.difference is None:
+        if any(found.has_too_few(each) for each in found.standings):
+            return (
+                f"{name} leads: {score}, and no other has so many yet, so nothing is decided."
+                f" {_GO_ON}"
+            )
         only = "only finalist" if len(found.standings) == 1 else "only finalist that never failed"
         return f"{name} is the {only}: {score}{_interval_text(winner.interval)}."
     between = _interval_text(found.difference_interval)
@@ -127,7 +151,19 @@ def _outcome(found: Verdict, metric: str, drawn: str) -> str:
             f"{name} and {rival} are tied: their means of {metric} differ by {gap}{between}."
             f" {name} was taken: {why_taken(winner, other)}."
         )
+    if winner.n_scored < LEAST_DRAWS:
+        return (
+            f"{name} leads: {score}, {gap} better than {rival}. One {drawn} each decides nothing"
+            f" yet. {_GO_ON}"
+        )
     return f"{name} is the best: {score}, {gap} better than {rival}{between}."
+
+
+def _too_few(found: Verdict, drawn: str) -> list[str]:
+    """What `?` in the table stands for."""
+    names = [trial_name(each.number) for each in found.standings if found.has_too_few(each)]
+    few = f"scored on fewer than {_n_of(LEAST_DRAWS, drawn)}"
+    return [f"? {', '.join(names)}: {few}, too few to win yet."] if names else []
 
 
 def why_taken(winner: Standing, other: Standing) -> str:
@@ -152,6 +188,12 @@ def _promise(found: Verdict, study: optuna.Study, drawn: str) -> str:
         f" {_text(best.record.best[metric])} in the search and {_text(best.mean)}{spread} on"
         f" {_n_of(best.n_scored, drawn)}: the search {verb} {gap}."
     )
+
+
+def _rank(found: Verdict, standing: Standing, rank: int) -> str:
+    if standing.dropped:
+        return "-"
+    return "?" if found.has_too_few(standing) else str(rank)
 
 
 def _interval_text(interval: Interval | None) -> str:

@@ -21,7 +21,7 @@ from search.worker_time import WorkerTime
 
 
 class FinalistLog(Protocol):
-    """Where people look at retrainings. It may fail without harm: the study is the record."""
+    """Where people look at retrainings. It may fail: the study has the scores."""
 
     def finalist(
         self,

@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS
 from search import study as studies
-from search.finalists.comparison import LEVEL, Comparison, Interval, Scores
+from search.finalists.comparison import LEVEL, UNKNOWN, Comparison, Interval, Scores
 from search.study import Record
 from spaces.errors import InputError
 
@@ -21,6 +21,11 @@ DROP_LEVEL = 0.99
 One-sided, and strict because the leader is picked for its luck and there is a look after every
 round. Of six simulated configs, one that was better than the others by one standard deviation of
 the luck was dropped 4 times in 1,000 with three seeds and twice with ten folds.
+"""
+LEAST_DRAWS = 2
+"""On which a config must have been scored to win where any has been.
+
+The best of several single scores is mostly the luckiest, which is what finalists are to rule out.
 """
 ROUNDING = 1e-9
 CLEARLY_LONGER = 1.2
@@ -37,7 +42,7 @@ class Retraining:
         number: The trial's.
         draw: Which fresh seed, or which fold, from 0.
         last: The last row, which nothing chose; empty if the training failed.
-        run_id: In MLflow; empty until all of it is stored there.
+        run_id: In MLflow; empty unless all of it was stored there.
         cause: Why it failed.
     """
 
@@ -91,15 +96,17 @@ class Verdict:
     """What the retrainings say.
 
     Attributes:
-        standings: Best mean first, those that were dropped last.
+        standings: Best mean first; those with too few draws to win after those with enough,
+            those that were dropped last.
         runner_up: Which the winner was compared with; of the best two it may have the better
             mean, where they are tied and it costs clearly more.
         difference: The winner's mean less the runner-up's.
         difference_interval: 95 %; infinite if too little is known.
         tied: The interval of the difference holds zero; the winner is the cheaper of the two, or
             where neither is cheaper the one with the better mean.
-        optimism: The best trial's own score less its mean on fresh seeds.
-        promised: That trial, the best of the finalists by what they scored in the search.
+        optimism: The search's best score less that trial's mean on fresh seeds; not a number
+            if it has none.
+        promised: That trial, one of the standings only if it has been trained again.
     """
 
     standings: tuple[Standing, ...]
@@ -110,6 +117,10 @@ class Verdict:
     tied: bool
     optimism: float
     promised: Standing
+
+    def has_too_few(self, standing: Standing) -> bool:
+        """Whether it cannot win yet: the winner was scored on `LEAST_DRAWS`, this one was not."""
+        return not standing.causes and standing.n_scored < LEAST_DRAWS <= self.winner.n_scored
 
 
 def retrainings(study: optuna.Study) -> list[Retraining]:
@@ -160,10 +171,23 @@ def verdict(study: optuna.Study) -> Verdict | None:
         standings.append(Standing(number, record, tuple(own), mean, std, interval, number in out))
     metric = study.user_attrs["metric"]
     standings.sort(key=lambda s: -sign * s.record.best[metric])
-    promised = standings[0]
-    standings.sort(key=lambda s: (s.dropped, -sign * round(s.mean, 9) if s.n_scored else math.inf))
+    promised = _promised(study, standings)
+    standings.sort(key=lambda s: _place(s, sign))
     optimism = promised.record.best[metric] - promised.mean
     return Verdict(tuple(standings), *_compared(standings, fit), optimism, promised)
+
+
+def best_in_wait(study: optuna.Study) -> int | None:
+    """The search's best trial where it has too few retrainings to win while others have enough.
+
+    None where it took part, and where no finalist has been trained at all.
+    """
+    found = verdict(study)
+    if found is None:
+        return None
+    best = found.promised
+    waits = not best.retrainings or found.has_too_few(best)
+    return best.number if waits else None
 
 
 def comparison(study: optuna.Study) -> Comparison:
@@ -198,15 +222,31 @@ def dropped(study: optuna.Study, finalists: Collection[int]) -> set[int]:
     return out
 
 
+def _promised(study: optuna.Study, standings: Iterable[Standing]) -> Standing:
+    """The best completed trial's; an empty one where a resumed search has just found it."""
+    number, record = studies.best_first(study, ("completed",))[0]
+    own = (standing for standing in standings if standing.number == number)
+    unknown = Standing(number, record, (), math.nan, math.nan, UNKNOWN, dropped=False)
+    return next(own, unknown)
+
+
+def _place(standing: Standing, sign: float) -> tuple[bool, bool, float]:
+    """What the standings are sorted by."""
+    mean = -sign * round(standing.mean, 9) if standing.n_scored else math.inf
+    return standing.dropped, standing.n_scored < LEAST_DRAWS, mean
+
+
 def _compared(
     standings: list[Standing], fit: Comparison
 ) -> tuple[Standing, Standing | None, float | None, Interval | None, bool]:
     """Winner, runner-up, their difference with its interval, and whether they are tied.
 
-    A config that failed on a fresh seed cannot win, unless all did.
+    A config that failed on a fresh seed cannot win, unless all did; nor can one with fewer than
+    `LEAST_DRAWS`, unless all others have fewer, too.
     """
     scored = [standing for standing in standings if standing.n_scored]
-    best = [standing for standing in scored if not standing.causes] or scored
+    sound = [standing for standing in scored if not standing.causes] or scored
+    best = [standing for standing in sound if standing.n_scored >= LEAST_DRAWS] or sound
     if len(best) < 2:
         return (best or standings)[0], None, None, None, False
     winner, runner_up = best[:2]

@@ -14,7 +14,7 @@ from search.evaluation.ledger import ledger_line
 from search.finalists import verdict as verdicts
 from search.finalists.comparison import Interval
 from search.finalists.standings import verdict_lines
-from search.finalists.verdict import Standing
+from search.finalists.verdict import LEAST_DRAWS, Standing
 from search.report.compared import Gain, gain, tutorials_text
 from search.report.words import (
     clock,
@@ -119,7 +119,8 @@ def _who(study: optuna.Study, number: int, record: Record, standing: Standing | 
 def _winner(study: optuna.Study, standing: Standing | None) -> str:
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     unfinished = standing is None and TrialState.RUNNING in states
-    return "The best so far" if unfinished else "The winner"
+    undecided = standing is not None and standing.n_scored < LEAST_DRAWS
+    return "The best so far" if unfinished or undecided else "The winner"
 
 
 def network_words(config: Config) -> str:

@@ -11,7 +11,6 @@ from search.report.plots import Axis, Layer, Plot, Spans, categories
 from search.report.scale import LOOKS
 from search.report.words import clock, n_of, time_unit
 from search.tracking.trial_log import trial_name
-from search.warm_start import ORIGIN
 
 PAUSE_SECONDS = 30.0
 """A longer time without any trial is no idling of the workers: nobody searched."""
@@ -43,7 +42,7 @@ def course(study: optuna.Study) -> Course:
     found = [
         (t.datetime_start, t.datetime_complete or _at_least_until(t), t.number)
         for t in study.get_trials(deepcopy=False)
-        if ORIGIN not in t.user_attrs
+        if studies.ORIGIN not in t.user_attrs
     ]
     begun = sorted((start, end, number) for start, end, number in found if start and end)
     spans: dict[int, tuple[int, float, float]] = {}

@@ -28,7 +28,7 @@ def open_experiment(client: "MlflowClient", store: Store, task: str) -> str:
     if found is None:
         made: str = client.create_experiment(task, store.artifacts, tags=KIND)
         return made
-    _check_place(store, task, found.artifact_location)
+    _check_place(store, found)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     experiment_id: str = found.experiment_id
@@ -56,11 +56,22 @@ def _set_tags(client: "MlflowClient", experiment: "Experiment", tags: dict[str, 
             client.set_experiment_tag(experiment.experiment_id, name, text)
 
 
-def _check_place(store: Store, task: str, location: str) -> None:
+def check_experiment(client: "MlflowClient", store: Store, task: str) -> None:
+    """Whether the files of a task's experiment lie beside its database.
+
+    Raises:
+        InputError: the folder of the runs was moved or copied since.
+    """
+    found = client.get_experiment_by_name(task)
+    if found is not None:
+        _check_place(store, found)
+
+
+def _check_place(store: Store, experiment: "Experiment") -> None:
     """MLflow stores absolute paths: in a folder that was moved it would write to the old."""
-    expected = store.artifacts or ""
+    expected, location = store.artifacts or "", experiment.artifact_location
     if store.own and not location.startswith(expected):
         raise InputError(
-            f"The MLflow experiment '{task}' keeps its files in {location}, but its database "
-            f"now lies beside {expected}: move the folder back, or name a new one."
+            f"The MLflow experiment '{experiment.name}' keeps its files in {location}, but its"
+            f" database now lies beside {expected}: move the folder back, or name a new one."
         )

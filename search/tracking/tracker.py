@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from search.study import State
 from search.tracking import entities
 from search.tracking.entities import DatasetInfo
-from search.tracking.experiment import NOTE, furnish, open_experiment
+from search.tracking.experiment import NOTE, check_experiment, furnish, open_experiment
 from search.tracking.notes import study_note
 from search.tracking.runs import Runs
 from search.tracking.store import Store, first_line, locate, open_client, ui_command
@@ -77,6 +77,15 @@ class Tracker:
         """
         store = locate(runs_dir, tracking_uri)
         return cls(open_client(store), store)
+
+    @_tracking_errors()
+    def check_experiment(self, task: str) -> None:
+        """Before anything of a task is read that might lie elsewhere.
+
+        Raises:
+            InputError: the folder of the runs was moved or copied since.
+        """
+        check_experiment(self._client, self._store, task)
 
     @_tracking_errors()
     def open_study(

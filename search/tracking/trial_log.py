@@ -21,8 +21,9 @@ NO_SCORE = ("learning_rate", "epoch_seconds")
 class MlflowTrialLog:
     """Writes trials as children of their study's run.
 
-    When MLflow fails it is left alone for the rest of the search, with one warning. What was
-    not logged is logged when the study is resumed, from what Optuna's storage holds.
+    When MLflow fails it is left alone for the rest of the search, with one warning. Trials that
+    were not logged are logged when the study is resumed, from what Optuna's storage and their
+    checkpoints hold; of finalists' retrainings the storage has the scores, and there it ends.
 
     Attributes:
         seconds: Spent in MLflow so far.
@@ -141,8 +142,9 @@ class MlflowTrialLog:
         except TrackingError as error:
             self._down = True
             self._warn(
-                f"{error} The search goes on without MLflow; what it misses is logged when you"
-                " run the same command again."
+                f"{error} The search goes on without MLflow: trials that it misses are logged when"
+                " you run the same command again; of finalists that it misses the scores are kept,"
+                " in the study, but no runs and no models."
             )
             return None
         finally:

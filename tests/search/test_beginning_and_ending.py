@@ -42,6 +42,12 @@ def test_the_beginning_says_what_is_about_to_happen() -> None:
     assert "It begins with 1 config of mnist, 1 starting point, 2 presets." in text
 
 
+def test_the_beginning_of_a_search_with_a_budget_alone() -> None:
+    text = begun("fashion", 15, fresh=True, budget_seconds=1800.0)
+    assert "as many trials as fit, of at most 15 epochs, judged at 2, 4, 8;" in text
+    assert "2 workers, float32, 30:00 at most" in text
+
+
 def test_the_beginning_says_that_it_goes_on() -> None:
     text = begun("digits", 9, fresh=False)
     assert "It goes on: 0 trials finished, 0 taken up again." in text

@@ -103,8 +103,18 @@ def test_a_pruned_trial_is_compared_where_both_have_been() -> None:
     add(study, a_record(0.6, 0.8, state="pruned", config=OTHERS["l2"]))
     lines = conclusions(study, [numbered(study, "0"), numbered(study, "1")])
     assert lines[0] == (
-        "t001 is 0.1000 better than t000 in val_accuracy by epoch 2, the last that both have seen."
+        "t001 is 0.1000 better than t000 in val_accuracy at their best up to epoch 2, the last"
+        " that both have seen."
     )
+
+
+@pytest.mark.parametrize(("n_epochs", "n_shown"), [(9, 9), (10, 10), (30, 10)])
+def test_a_short_curve_is_shown_whole(n_epochs: int, n_shown: int) -> None:
+    scores = [0.5 + 0.01 * epoch for epoch in range(n_epochs)]
+    study, trials = two(CNN, OTHERS["l2"], scores=(scores, scores))
+    rows = [line.split()[1] for line in shown(study, trials) if line.startswith("epoch ")]
+    assert len(rows) == n_shown
+    assert (rows[0], rows[-1]) == ("1", str(n_epochs))
 
 
 def test_trials_without_a_common_epoch_or_score() -> None:

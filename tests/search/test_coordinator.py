@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from search import study as studies
 from search.dispatch import CLOSING_SECONDS
+from search.settings import TRIALS
 from spaces.config import Config, DenseLayer, Network, Optimization, Training
 from spaces.starts import STARTS
 from tests.fake_engine import FakeClock, FakeEngine, Fault, flat, in_order, rising, shuffled
@@ -183,6 +184,15 @@ def test_a_budget_ends_the_search_and_leaves_it_resumable(
     assert "running" not in {run.state for run in log.runs.values()}
     make(FakeEngine(n_workers=2), study, log, **settings).run()
     assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * 20
+
+
+def test_a_budget_alone_has_no_end_of_trials(make: Make) -> None:
+    clock = FakeClock()
+    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=1)
+    found = make(engine, clock=clock, trials=None, budget_seconds=300)
+    found.run()
+    assert found.book.n_finished > TRIALS
+    assert 300 <= clock.now <= 300 + 20 + CLOSING_SECONDS
 
 
 def test_what_was_in_training_when_the_time_was_up_is_told(make: Make) -> None:

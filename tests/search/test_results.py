@@ -96,6 +96,15 @@ def test_json_has_a_flat_entry_a_trial(study: optuna.Study) -> None:
     assert CNN.parameters().items() <= rows[0].items()
 
 
+def test_whole_numbers_have_no_decimals(study: optuna.Study) -> None:
+    add(study, 0.8, best={"epoch": 42.0, "val_accuracy": 0.8})
+    rows = results.leaderboard_rows(results.leaders(study, 10), images=True)
+    read = list(csv.DictReader(io.StringIO(results.as_csv(rows))))
+    assert [row["best_epoch"] for row in read][2:] == [str(1 / 3), "42"]
+    assert {row["n_parameters"] for row in read} == {"34826"}
+    assert '"best_epoch": 42,' in results.as_json(rows)
+
+
 def test_csv_has_a_column_for_every_parameter_of_any_trial(study: optuna.Study) -> None:
     text = results.as_csv(results.leaderboard_rows(results.leaders(study, 10), images=True))
     assert not text.endswith("\n")

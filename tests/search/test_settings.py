@@ -1,10 +1,11 @@
 """Settings and the times of day that a user writes."""
 
+import math
 from typing import Any
 
 import pytest
 
-from search.settings import Settings, parse_duration
+from search.settings import TRIALS, Settings, parse_duration
 from spaces.errors import InputError
 
 
@@ -66,3 +67,13 @@ def test_a_number_that_is_too_small_is_refused(wrong: dict[str, Any], sentence: 
 def test_the_smallest_numbers_are_fine() -> None:
     settings = Settings(trials=1, workers=1, seed=0, epochs=1, timeout_seconds=30.0)
     assert settings.budget_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("trials", "budget", "most"),
+    [(None, None, TRIALS), (None, 60.0, math.inf), (7, None, 7), (7, 60.0, 7)],
+)
+def test_trials_end_a_search_unless_only_a_budget_is_given(
+    trials: int | None, budget: float | None, most: float
+) -> None:
+    assert Settings(trials=trials, budget_seconds=budget).most_trials == most

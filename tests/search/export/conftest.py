@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.tasks import TASKS
+from search.export import check as script_check
 from search.export.folder import export
 from search.settings import Settings
 from search.tracking.tracker import Tracker
@@ -18,6 +19,9 @@ from tests.search.export.winners import Export, in_study
 
 class FakeTracker:
     """MLflow that has a model for every run but those that are called missing."""
+
+    def check_experiment(self, task: str) -> None:
+        pass
 
     def tags(self, run_id: str) -> dict[str, str]:
         parent = {"command": "hpsearch search digits --budget 1m", "git_commit": "c0ffee"}
@@ -41,13 +45,20 @@ def study() -> optuna.Study:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """Exports to a folder and returns its files."""
     monkeypatch.setattr(Tracker, "open", lambda *_: FakeTracker())
+    monkeypatch.setattr(script_check, "model_problem", lambda *_: "")
 
-    def call(study: optuna.Study, *, printed: io.StringIO | None = None, **options: Any) -> Any:
+    def call(
+        study: optuna.Study,
+        *,
+        printed: io.StringIO | None = None,
+        exports_dir: Path = tmp_path / "exports",
+        **options: Any,
+    ) -> Any:
         task = TASKS[study.user_attrs["task"]]
         console = Console(file=printed or io.StringIO(), width=200)
         settings = Settings(runs_dir=tmp_path / "mlruns")
-        folder = export(task, settings, study, tmp_path / "exports", console, **options)
-        assert folder == tmp_path / "exports" / task.name
+        folder = export(task, settings, study, exports_dir, console, **options)
+        assert folder == exports_dir / task.name
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     return call

@@ -14,11 +14,18 @@ from search import study as studies
 from search.export import check as script_check
 from search.export import folder as exporting
 from search.export.folder import UnverifiedError
-from tests.search.export.winners import Export, card, retrain, scores
+from search.finalists.verdict import Verdict, verdict
+from tests.search.export.winners import Export, add, card, retrain, scores
 
 
 def printing(score: float | str) -> Callable[..., str]:
     return lambda *_: f"print('val_accuracy: {score}')\n"
+
+
+def verdict_of(study: optuna.Study) -> Verdict:
+    found = verdict(study)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -72,6 +79,24 @@ def test_on_folds_the_luck_of_the_split_is_no_excuse(study: optuna.Study) -> Non
         assert low == pytest.approx(score - math.hypot(half, luckiest), abs=1e-5)
 
 
+@pytest.mark.parametrize("state", ["pruned", "completed"])  # the latter stopped early
+def test_a_finalist_that_was_cut_short_is_expected_to_score_as_when_trained_again(
+    state: str, study: optuna.Study
+) -> None:
+    """It left off at 0.6; through its whole schedule the folds give it 0.80 to 0.82."""
+    add(study, 0.6, state=state, epoch=5.0, preset="iris_mlp_32")
+    for number, luck in ((0, 0.002), (5, -0.002)):
+        folds = (0.80, 0.82, 0.81)
+        signs = (1, -1, 0)
+        retrain(study, number, *(f + s * luck for f, s in zip(folds, signs, strict=True)))
+    standing = next(s for s in verdict_of(study).standings if s.number == 5)
+    low, high = script_check.expected(study, TASKS["digits"], 5, standing.record) or (0.0, 0.0)
+    assert (low + high) / 2 == pytest.approx(0.81)
+    # Between folds the deviation is 0.01; with 2 degrees of freedom, as all configs share it.
+    assert (high - low) / 2 == pytest.approx(4.3 * 0.01 * (4 / 3) ** 0.5, rel=0.1)
+    assert low > 0.6
+
+
 def test_no_score_beyond_one_is_expected(study: optuna.Study) -> None:
     retrain(study, 1, 0.86, 0.87, 0.97)
     record = studies.best_first(study, ("completed",))[0][1]
@@ -98,7 +123,21 @@ def test_a_script_that_scores_as_the_search_is_verified(
     low, high = found["verification"]["interval"]
     assert low < 0.975 < high
     assert card(files).splitlines()[2].startswith("Verified in a clean process")
+    assert "; model.keras scores as its training did." in card(files).splitlines()[2]
     assert "  val_accuracy: 0.975" in printed.getvalue()
+
+
+def test_what_a_check_said_stays_with_the_same_model_and_script(
+    confirmed: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    verified = run(confirmed, verify=True)
+    assert run(confirmed) == verified
+    monkeypatch.setattr(exporting, "training_script", printing(0.9751))
+    assert scores(run(confirmed))["verified"] is None
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    run(confirmed, verify=True)
+    assert scores(run(confirmed, trial=0))["verified"] is None
 
 
 @pytest.mark.parametrize(
@@ -126,6 +165,25 @@ def test_a_script_that_scores_otherwise_is_marked_unverified(
     assert top.startswith("> **UNVERIFIED")
 
 
+def test_a_model_that_scores_otherwise_is_marked_unverified(
+    confirmed: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def problem(*arguments: object) -> str:
+        asked.extend(arguments)
+        return "model.keras scores val_accuracy 0.1000 where its training scored 0.9600"
+
+    monkeypatch.setattr(exporting, "training_script", printing(0.975))
+    monkeypatch.setattr(script_check, "model_problem", problem)
+    with pytest.raises(
+        UnverifiedError, match=r"UNVERIFIED: model\.keras scores val_accuracy 0\.1"
+    ):
+        run(confirmed, verify=True)
+    # The score of the retraining, on the fold that it was scored on.
+    assert asked == ["digits", tmp_path / "exports" / "digits", None, 0, 0.96]
+
+
 @pytest.mark.parametrize(
     "line", ["raise SystemExit(3)", "import search", "import pipelines.tasks"]
 )
@@ -145,7 +203,19 @@ def test_without_finalists_a_script_need_only_run(
     found = scores(run(study, verify=True, printed=printed))
     assert found["verified"] is None
     assert found["verification"]["score"] == 0.1
-    assert "not verified: train.py runs; there are no finalists" in printed.getvalue()
+    said = "not verified: train.py runs, but there are no finalists to compare its score with"
+    assert f"{said}: search on with more time" in printed.getvalue()
+
+
+def test_finalists_of_one_draw_each_are_not_called_none(
+    study: optuna.Study, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "training_script", printing(0.1))
+    for number in (0, 1):
+        retrain(study, number, 0.9)
+    printed = io.StringIO()
+    assert scores(run(study, verify=True, printed=printed))["verified"] is None
+    assert "its study's finalists have one draw each, too few for" in printed.getvalue()
 
 
 def test_the_clean_process_does_not_inherit_what_leads_to_this_project(

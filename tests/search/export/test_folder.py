@@ -1,8 +1,11 @@
 """The export: which trial and training it takes, what it writes, and what it leaves behind."""
 
+import contextlib
 import csv
 import io
 import json
+import shutil
+import sqlite3
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,12 +13,17 @@ import joblib
 import numpy as np
 import optuna
 import pytest
+from rich.console import Console
 
 from pipelines.tasks import TASKS
 from search import study as studies
 from search.evaluation.ledger import Opening, Score, write_opened, write_scored
+from search.export.claims import refresh_card
+from search.export.folder import export
+from search.tracking.tracker import DatasetInfo, Tracker
 from spaces.config import Config
 from spaces.errors import InputError
+from tests.exported import settings_of
 from tests.fakes import new_study
 from tests.search.export.winners import MLP, Export, add, card, in_study, retrain, scores
 
@@ -73,6 +81,24 @@ def test_exports_the_winners_first_retraining(study: optuna.Study, run: Export) 
 def test_a_retraining_that_failed_has_no_model(study: optuna.Study, run: Export) -> None:
     retrain(study, 1, 0.93, 0.94, 0.95, cause="diverged", last={})
     assert run(study)["model.keras"] == b"again-1-1"
+
+
+def test_a_model_of_the_search_under_the_mean_of_retrainings_is_told(
+    study: optuna.Study, run: Export
+) -> None:
+    """MLflow failed while the finalists were trained: their models are gone, their scores not."""
+    retrain(study, 1, 0.93, run_id="")
+    printed = io.StringIO()
+    files = run(study, printed=printed)
+    assert files["model.keras"] == b"run-1"
+    assert "Careful: MLflow has none of the retrainings of t001, so model.keras is the" in (
+        printed.getvalue()
+    )
+    said = "`model.keras` is the search's own training of the config, as MLflow has none of its"
+    assert said in card(files)
+    retrain(study, 1, 0.93)
+    printed = io.StringIO()
+    assert "MLflow has none" not in card(run(study, printed=printed)) + printed.getvalue()
 
 
 def test_exports_another_trial_by_its_number(study: optuna.Study, run: Export) -> None:
@@ -162,16 +188,46 @@ def test_rows_are_not_prepared_as_by_other_data(run: Export, tmp_path: Path) -> 
     assert not (tmp_path / "exports").exists()
 
 
-def test_an_export_replaces_the_one_before_as_a_whole(
+def test_an_export_replaces_the_one_before_and_keeps_what_is_not_its_own(
     study: optuna.Study, run: Export, tmp_path: Path
 ) -> None:
     run(study)
-    (tmp_path / "exports" / "digits" / "left over").write_text("")
+    (tmp_path / "exports" / "digits" / "notes.txt").write_text("mine")
     add(study, 0.999)
     files = run(study)
-    assert set(files) == FILES
+    assert set(files) == FILES | {"notes.txt"}
+    assert files["notes.txt"] == b"mine"
+    assert files["model.keras"] == b"run-5"
     assert scores(files)["trial"] == 5
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["Churn_Modelling.csv", "scores.json"])
+def test_a_folder_that_is_no_export_is_left_alone(
+    name: str, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports" / "digits"
+    folder.mkdir(parents=True)
+    (folder / name).write_text("{}")
+    with pytest.raises(InputError, match=f"holds files that are no export, such as {name}: name"):
+        run(study)
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "{}"
+
+
+def test_an_empty_folder_is_filled(study: optuna.Study, run: Export, tmp_path: Path) -> None:
+    (tmp_path / "exports" / "digits").mkdir(parents=True)
+    assert set(run(study)) == FILES
+
+
+@pytest.mark.parametrize("place", ["file", "file/within", "/proc/hpsearch"])
+def test_a_place_that_cannot_be_written_to_is_told_in_a_sentence(
+    place: str, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot be written to .*digits \(.*\): name another"):
+        run(study, exports_dir=tmp_path / place)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_export_that_fails_leaves_the_one_before(
@@ -184,6 +240,28 @@ def test_an_export_that_fails_leaves_the_one_before(
     folder = tmp_path / "exports" / "digits"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["digits"]
+
+
+def test_no_model_is_taken_from_the_files_of_another_folder(
+    study: optuna.Study, tmp_path: Path
+) -> None:
+    """Its runs were copied: for MLflow they still lie where they were."""
+    task, console = TASKS["digits"], Console(file=io.StringIO())
+    settings, copied = settings_of(tmp_path), settings_of(tmp_path / "copied")
+    Tracker.open(settings.runs_dir, None).open_single(
+        "digits",
+        name="t",
+        parameters={},
+        tags={},
+        dataset=DatasetInfo("digits", "abc", 1, 1, (1,), 2),
+    )
+    with contextlib.closing(sqlite3.connect(settings.runs_dir / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copied.runs_dir.mkdir(parents=True)
+    shutil.copy(settings.runs_dir / "mlflow.db", copied.runs_dir)
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        export(task, copied, study, tmp_path / "exports", console)
+    assert not (tmp_path / "exports").exists()
 
 
 # the card
@@ -226,3 +304,39 @@ def test_the_card_says_what_the_test_set_gave_and_for_which_config(
     assert f"T000 has not been tested; t001 has: t{said}" in card(other)
     assert "It was measured on networks" not in card(other)
     assert scores(other)["test"] is None
+
+
+def test_a_card_that_is_there_learns_of_the_test_set(
+    study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    retrain(study, 1, 0.93, 0.94)
+    before = run(study)
+    assert scores(before)["openings"] == {"this_study": 0, "other_studies": 0, "total": 0}
+    open_test_set(tmp_path / "mlruns", trial=1)
+    open_test_set(tmp_path / "mlruns", trial=1)
+    task, settings = TASKS["digits"], settings_of(tmp_path)
+    refreshed = refresh_card(task, settings, study, tmp_path / "exports")
+    assert refreshed == tmp_path / "exports" / "digits" / "MODEL_CARD.md"
+    after = {path.name: path.read_bytes() for path in refreshed.parent.iterdir()}
+    assert "Test accuracy 0.9550" in card(after)
+    assert "opened 2 times for this study" in card(after)
+    assert scores(after)["openings"]["total"] == 2
+    # All else is as a new export has it.
+    assert run(study) == after
+    changed = {name for name in FILES if before[name] != after[name]}
+    assert changed == {"MODEL_CARD.md", "scores.json"}
+
+
+@pytest.mark.parametrize("content", [None, {}, {"study": "another-study"}])
+def test_what_is_no_export_of_the_study_is_not_brought_up_to_date(
+    content: dict[str, str] | None, study: optuna.Study, run: Export, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports" / "digits"
+    if content is not None:
+        path = folder / "scores.json"
+        known = scores(run(study))
+        path.write_text(json.dumps({**known, **content} if content else {}))
+    before = [path.read_bytes() for path in sorted(folder.glob("*"))]
+    task, settings = TASKS["digits"], settings_of(tmp_path)
+    assert refresh_card(task, settings, study, tmp_path / "exports") is None
+    assert [path.read_bytes() for path in sorted(folder.glob("*"))] == before

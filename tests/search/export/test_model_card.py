@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.tasks import TASKS
 from search.export.check import Check
-from search.export.model_card import Exported, described, model_card
+from search.export.exported import Exported
+from search.export.model_card import described, model_card
 from search.finalists.verdict import verdict
 from search.study import Record
 from spaces.presets import PRESETS
@@ -21,7 +22,7 @@ RECORD = Record(
     best={"epoch": 3.0, "val_accuracy": 0.98, "val_auc": 0.87},
     n_parameters=93_322,
 )
-EXPORTED = Exported(1, RECORD, None, "run-1", 7, "search", {})
+EXPORTED = Exported(1, RECORD, None, "run-1", 7, "search", {"exported_with": "Python"})
 CHECK = Check(True, 0.97, (0.96, 0.98), 5, 12.3, "train.py reached val_accuracy 0.9700")
 
 

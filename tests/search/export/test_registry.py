@@ -1,7 +1,10 @@
 """Versions in the registry: what is logged, who gets which alias, and what can be loaded back."""
 
+import contextlib
 import io
 import json
+import shutil
+import sqlite3
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -87,7 +90,9 @@ def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
     changes: dict[str, Any], mode: Any, reason: str
 ) -> None:
     goal = Goal("val_accuracy", mode)
-    promoted, said = promotion(replace(CHAMPION, **changes), CHAMPION, goal, winner=True)
+    promoted, said = promotion(
+        replace(CHAMPION, **changes), CHAMPION, goal, winner=True, note=None
+    )
     assert not promoted
     assert reason in said
 
@@ -95,20 +100,40 @@ def test_the_champion_stays_where_it_is_not_beaten_on_the_same_protocol(
 @pytest.mark.parametrize(("score", "mode"), [(0.91, "max"), (0.89, "min")])
 def test_a_better_score_makes_the_champion(score: float, mode: Any) -> None:
     promoted, said = promotion(
-        replace(CHAMPION, score=score), CHAMPION, Goal("val_accuracy", mode), winner=True
+        replace(CHAMPION, score=score),
+        CHAMPION,
+        Goal("val_accuracy", mode),
+        winner=True,
+        note=None,
     )
     assert promoted
     assert f"val_accuracy {score:.4f} against 0.9000" in said
 
 
 def test_the_first_verified_export_is_the_champion() -> None:
-    assert promotion(CHAMPION, None, GOAL, winner=True)[0]
-    assert not promotion(replace(CHAMPION, verified=False), None, GOAL, winner=True)[0]
+    assert promotion(CHAMPION, None, GOAL, winner=True, note=None)[0]
+    assert not promotion(replace(CHAMPION, verified=False), None, GOAL, winner=True, note=None)[0]
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (None, "(`hpsearch export digits --verify` runs its train.py)"),
+        ("train.py runs, but there are no finalists", "(train.py runs, but there are no final"),
+    ],
+)
+def test_who_is_not_verified_is_told_what_is_missing(note: str | None, said: str) -> None:
+    new = replace(CHAMPION, verified=False)
+    promoted, reason = promotion(new, None, GOAL, winner=True, note=note)
+    assert not promoted
+    assert reason.startswith(f"its export is not verified {said}")
 
 
 @pytest.mark.parametrize("champion", [None, CHAMPION])
 def test_a_trial_that_its_study_did_not_choose_is_no_champion(champion: Contender | None) -> None:
-    promoted, said = promotion(replace(CHAMPION, score=0.99), champion, GOAL, winner=False)
+    promoted, said = promotion(
+        replace(CHAMPION, score=0.99), champion, GOAL, winner=False, note=None
+    )
     assert not promoted
     assert said == "it is not its study's winner, which `hpsearch export digits` exports"
 
@@ -129,6 +154,10 @@ def test_the_aliases_follow_what_is_registered(tmp_path: Path, study: optuna.Stu
     assert (done.number, done.champion) == (1, False)
     assert aliases(tmp_path, name) == {"challenger": 1}
     assert "version 1 of hpsearch-digits, @challenger and not @champion: its export is not" in said
+    assert "--verify` runs its train.py" in said
+    check = {"note": "train.py ended with status 1"}
+    _, said = add(tmp_path / "2", "digits", study, verified=False, verification=check)
+    assert "its export is not verified (train.py ended with status 1)." in said
 
     done, said = add(tmp_path, "digits", study, finalist={"mean": 0.7})
     assert done == RegisteredVersion(name, 2, True, "it is the first with a verified export")
@@ -309,6 +338,30 @@ def test_another_export_than_the_studys_is_refused(
     with pytest.raises(InputError, match=problem):
         add(tmp_path, "xor", study, **changes)
     assert client(tmp_path).search_registered_models() == []
+
+
+@pytest.fixture
+def copied(registered: Path, tmp_path: Path) -> Path:
+    """Runs whose files, for MLflow, still lie in the folder that they were copied from."""
+    with contextlib.closing(sqlite3.connect(registered / "mlruns" / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(registered / "mlruns" / "mlflow.db", tmp_path / "mlruns")
+    return tmp_path
+
+
+def test_nothing_is_registered_among_the_files_of_another_folder(
+    registered: Path, copied: Path, study: optuna.Study
+) -> None:
+    console, exported = Console(file=io.StringIO()), registered / "exports" / "iris"
+    settings = settings_of(copied)
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        register(TASKS["iris"], settings, study, exported, console, verified=True)
+
+
+def test_no_model_is_loaded_from_the_files_of_another_folder(copied: Path) -> None:
+    with pytest.raises(InputError, match="move the folder back, or name a new one"):
+        load_registered(settings_of(copied), "models:/hpsearch-iris@champion")
 
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path, study: optuna.Study) -> None:

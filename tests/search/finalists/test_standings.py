@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import optuna
@@ -16,18 +17,22 @@ from search.settings import Settings
 from search.study import Record
 from search.view import retrained_line
 from tests.fakes import TASK, new_study
-from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add, luck, run
+from tests.search.finalists.scripted import METRIC, DrawingEngine, a_study, add, config, luck, run
 
 
 def judged(task: str = "fake") -> optuna.Study:
     study = a_study([0.9321, 0.93, 0.91], {2: "mnist_conv_net"})
     study.set_user_attr("task", task)
-    scores = [[0.929, 0.930, 0.928], [0.921, 0.922, 0.9205], [0.80, 0.801]]
+    trained_again(study, [[0.929, 0.930, 0.928], [0.921, 0.922, 0.9205], [0.80, 0.801]])
+    return study
+
+
+def trained_again(study: optuna.Study, scores: Sequence[Sequence[float]]) -> None:
+    """Scores by trial and draw."""
     for number, own in enumerate(scores):
         for draw, score in enumerate(own):
             best = {"epoch": 9.0, METRIC: score}
             store(study, Retraining(number, draw, draw, best, 9.0, 12.0 + number))
-    return study
 
 
 def shown(study: optuna.Study) -> list[str]:
@@ -41,11 +46,39 @@ def test_the_table_has_a_line_a_finalist_in_80_columns() -> None:
     assert lines[0].strip() == "Finalists: val_accuracy on fresh seeds"
     assert max(len(line) for line in lines) <= 80
     first, second = (next(line for line in lines if name in line) for name in ("t000", "t001"))
-    assert first.split()[:5] == ["1", "t000", "0.9290", "±", "0.0010"]
-    assert first.split()[7:11] == ["3", "100", "12", "mlp"]
-    assert second.split()[7:10] == ["3", "-0.0078", "101"]
+    assert first.split()[:4] == ["1", "t000", "0.9290", "±"]
+    assert first.split()[5:11] == ["0.0010", "3", "100", "12", "s", "mlp"]
+    assert second.split()[5:9] == ["0.0008", "3", "-0.0078", "101"]
     (dropped,) = (line for line in lines if "t002" in line)
     assert dropped.split()[0] == "-"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"embedding": 32, "layers": [{"units": 128}, {"units": 119}]},
+        {
+            "blocks": [{"filters": 64, "kernel_size": 3, "pooling": "max"}] * 3,
+            "layers": [{"units": 128}],
+        },
+    ],
+    ids=["mlp e32 d128-119 adamw", "cnn 3x64-64-64 d128 adamw"],
+)
+def test_a_usual_row_is_one_line_in_80_columns(network: dict[str, object]) -> None:
+    study = new_study()
+    how = {"optimizer": "adamw", "learning_rate": 0.1, "batch_size": 32, "weight_decay": 0.01}
+    own = config(4).model_dump(mode="json", exclude_none=True)
+    for score in (0.9, 0.8):
+        add(
+            study,
+            score,
+            config={**own, "network": network, "optimization": how},
+            n_parameters=234_567,
+        )
+    trained_again(study, [[0.90, 0.91], [0.80, 0.82]])
+    _, _, *rows = shown(study)
+    assert len(rows) == 2
+    assert all(row.rstrip().endswith("adamw") for row in rows)
 
 
 def test_wide_values_stay_in_80_columns() -> None:
@@ -66,6 +99,15 @@ def test_the_lines_say_who_won_and_how_far_the_search_flattered_its_best() -> No
     assert promise == (
         "t000, the search's best, scored 0.9321 in the search and 0.9290 ± 0.0010 on 3 fresh"
         " seeds: the search flattered it by 0.0031."
+    )
+
+
+def test_a_new_best_that_has_not_been_trained_again_is_told() -> None:
+    study = judged()
+    add(study, 0.94)
+    assert verdict_lines(study)[-1] == (
+        "t003, the search's best, has not been trained again yet: the same command goes on with"
+        " it."
     )
 
 
@@ -100,11 +142,38 @@ def test_as_many_weights_leave_the_time_or_the_mean(seconds: float, why: str) ->
     assert why_taken(winner, other) == why
 
 
-def test_one_draw_of_two_gives_no_interval() -> None:
+def test_one_draw_each_decides_nothing() -> None:
     study = a_study([0.9, 0.8])
     run(study, DrawingEngine(luck), draws=1)
-    assert "(too few draws for an interval)" in verdict_lines(study)[0]
+    assert verdict_lines(study)[0] == (
+        "t001 leads: mean val_accuracy 0.9066 over 1 fresh seed, 0.0066 better than t000. One"
+        " fresh seed each decides nothing yet. The same command goes on with more; --seeds sets"
+        " how many."
+    )
     assert "± -" in shown(study)[2]
+
+
+def test_who_has_too_few_draws_is_marked() -> None:
+    study = a_study([0.93, 0.92, 0.91])
+    scores = [[0.90, 0.91], [0.89, 0.905], [0.95]]
+    trained_again(study, scores)
+    outcome, marked, _ = verdict_lines(study)
+    assert outcome.startswith("t000 and t001 are tied")
+    assert marked == "? t002: scored on fewer than 2 fresh seeds, too few to win yet."
+    assert [line.split()[:2] for line in shown(study)[2:]] == [
+        ["1", "t000"],
+        ["2", "t001"],
+        ["?", "t002"],
+    ]
+
+
+def test_who_alone_has_two_draws_only_leads() -> None:
+    study = a_study([0.93, 0.92])
+    trained_again(study, [[0.90, 0.91], [0.95]])
+    assert verdict_lines(study)[0] == (
+        "t000 leads: mean val_accuracy 0.9050 over 2 fresh seeds, and no other has so many yet,"
+        " so nothing is decided. The same command goes on with more; --seeds sets how many."
+    )
 
 
 def test_a_single_finalist_is_called_so() -> None:
@@ -120,7 +189,7 @@ def test_finalists_that_all_failed_are_told() -> None:
     run(study, DrawingEngine(lambda *_: math.nan), draws=1)
     first, *failures = verdict_lines(study)
     assert first == (
-        "No finalist could be trained on a fresh seed: t000, the search's best, is kept."
+        "No finalist could be trained on a fresh seed: t000, the best of them in the search, is kept."
     )
     assert failures == [f"t00{n} failed on 1 of 1 fresh seed (diverged)." for n in (0, 1)]
     assert max(len(line) for line in shown(study)) <= 80

@@ -14,6 +14,7 @@ from search.finalists.comparison import UNKNOWN
 from search.finalists.verdict import (
     Retraining,
     Verdict,
+    best_in_wait,
     chosen,
     dropped,
     retrainings,
@@ -110,6 +111,49 @@ def test_a_clear_winner() -> None:
     assert found.difference_interval[0] > 0
     assert found.optimism == pytest.approx(0.95 - 2.731 / 3)
     assert found.winner.std == pytest.approx(np.std([0.90, 0.91, 0.921], ddof=1))
+
+
+def test_the_promise_is_the_studys_best_though_it_waits_for_its_retraining() -> None:
+    study = a_study({0: 0.9, 1: 0.8, 2: 0.95})
+    retrain(study, 0, [0.80, 0.81])
+    retrain(study, 1, [0.70, 0.72])
+    found = verdict(study)
+    assert found is not None
+    assert (found.promised.number, found.promised.n_scored) == (2, 0)
+    assert math.isnan(found.optimism)
+    assert numbers(found) == [0, 1]
+
+
+def test_a_trial_that_did_not_complete_promises_nothing() -> None:
+    study = a_study({0: 0.9, 1: 0.8})
+    pruned = Record(CONFIG, seed=2, state="pruned", best={"epoch": 1.0, METRIC: 0.99})
+    studies.write(study, study.ask(), pruned)
+    retrain(study, 0, [0.80, 0.81])
+    retrain(study, 2, [0.70, 0.72])
+    found = verdict(study)
+    assert found is not None
+    assert found.promised.number == 0
+
+
+@pytest.mark.parametrize(
+    ("draws", "waits"),
+    [
+        ([[], [], []], None),
+        ([[0.8], [0.7], []], 2),
+        ([[0.8, 0.9], [0.7, 0.8], [0.9]], 2),
+        ([[0.8], [0.7], [0.6]], None),
+        ([[0.8, 0.9], [0.7, 0.8], [None]], None),
+        ([[], [], [0.9]], None),
+    ],
+    ids=["none yet", "it has none", "one of two", "one each", "it failed", "it alone"],
+)
+def test_whether_the_searchs_best_waits_for_retrainings(
+    draws: list[Draws], waits: int | None
+) -> None:
+    study = a_study({0: 0.9, 1: 0.8, 2: 0.95})
+    for number, own in enumerate(draws):
+        retrain(study, number, own)
+    assert best_in_wait(study) == waits
 
 
 def test_the_winner_is_chosen_with_its_standing() -> None:
@@ -223,12 +267,17 @@ def test_one_score_each_says_nothing_of_luck(draws: list[Draws]) -> None:
 
 def test_a_missing_draw_is_made_up_for_by_what_the_others_say_of_it() -> None:
     """The second draw is a hard one, which the last config was spared."""
-    found = judged([0.90, 0.80, 0.91], [0.88, 0.78, 0.89], [0.89])
+    study = a_study(dict.fromkeys(range(3), 0.9))
+    retrain(study, 0, [0.90, 0.80, 0.91])
+    retrain(study, 1, [0.88, 0.78, 0.89])
+    retrain(study, 2, [0.89])
+    retrain(study, 2, [0.90], first=2)
+    found = verdict(study)
+    assert found is not None
     assert numbers(found) == [0, 2, 1]
     means = {standing.number: standing.mean for standing in found.standings}
     assert means[0] - means[2] == pytest.approx(0.01)
     assert means[0] - means[1] == pytest.approx(0.02)
-    assert math.isnan(found.standings[1].std)
 
 
 def test_an_unbalanced_comparison_is_the_textbooks_least_squares() -> None:
@@ -239,6 +288,33 @@ def test_an_unbalanced_comparison_is_the_textbooks_least_squares() -> None:
     assert found.difference == pytest.approx(pairs.mean())
     expected = stats.t.interval(0.95, 1, pairs.mean(), stats.sem(pairs))
     assert found.difference_interval == pytest.approx(expected)
+
+
+def test_one_lucky_draw_does_not_beat_two() -> None:
+    found = judged([0.90, 0.91], [0.89, 0.93], [0.95], [0.80])
+    assert found.winner.number == 1
+    assert found.runner_up is not None
+    assert found.runner_up.number == 0
+    assert numbers(found) == [1, 0, 2, 3]
+    assert [found.has_too_few(each) for each in found.standings] == [False, False, True, True]
+
+
+def test_who_alone_has_two_draws_leads_without_a_runner_up() -> None:
+    found = judged([0.90, 0.91], [0.95])
+    assert (found.winner.number, found.runner_up, found.tied) == (0, None, False)
+    assert numbers(found) == [0, 1]
+
+
+def test_where_nobody_has_two_draws_nobody_has_too_few() -> None:
+    found = judged([0.90], [0.95])
+    assert found.winner.number == 1
+    assert not any(found.has_too_few(each) for each in found.standings)
+
+
+def test_who_failed_is_out_for_that_and_not_for_its_few_draws() -> None:
+    found = judged([0.90, 0.91], [0.99, None], [None])
+    assert found.winner.number == 0
+    assert not any(found.has_too_few(each) for each in found.standings)
 
 
 def test_configs_without_a_draw_in_common_cannot_be_compared() -> None:
