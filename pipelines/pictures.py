@@ -52,13 +52,17 @@ def curves(rows: Sequence[dict[str, float]], metrics: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def confusion_matrix(matrix: NDArray[np.int64], class_names: Sequence[str]) -> bytes:
+def confusion_matrix(
+    matrix: NDArray[np.int64], class_names: Sequence[str], title: str = ""
+) -> bytes:
     """True classes in rows; colours are shares of the row, numbers are counts."""
     size = max(3.5, 0.62 * len(class_names) + 1.6)
     figure = Figure(figsize=(size, size))
     # As in `curves`; the longest names are those of clothes.
     margin = (0.5 + 0.065 * max(map(len, class_names))) / size
-    axis = figure.add_axes((margin, margin, 0.97 - margin, 0.97 - margin))
+    height = 0.97 - margin - (0.25 / size if title else 0)
+    axis = figure.add_axes((margin, margin, 0.97 - margin, height))
+    axis.set_title(title, fontsize=9)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))

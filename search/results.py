@@ -49,8 +49,8 @@ def leaderboard_table(study: optuna.Study, found: list[tuple[int, Record]]) -> T
     return table
 
 
-def leaderboard_rows(found: list[tuple[int, Record]]) -> list[dict[str, object]]:
-    """A flat dict a trial: rank, scores, costs and every parameter."""
+def leaderboard_rows(found: list[tuple[int, Record]], *, images: bool) -> list[dict[str, object]]:
+    """A flat dict a trial: rank, scores, costs and every parameter that it has a use for."""
     return [
         {
             "rank": rank,
@@ -60,7 +60,7 @@ def leaderboard_rows(found: list[tuple[int, Record]]) -> list[dict[str, object]]
             **end_metrics(record),
             "best_epoch": _whole(record.best["epoch"]),
             "n_parameters": record.n_parameters,
-            **record.parsed_config().parameters(),
+            **record.parsed_config().parameters(images=images),
         }
         for rank, (number, record) in enumerate(found, 1)
     ]

@@ -1,5 +1,6 @@
 """Where studies are stored: a database of Optuna's layout, and how the one writer uses it."""
 
+import sys
 from pathlib import Path
 
 import optuna
@@ -15,9 +16,16 @@ _STORAGE_ERRORS = (
     sqlalchemy.exc.SQLAlchemyError,
     RuntimeError,  # the layout of another Optuna
     ValueError,  # a kind of storage that Optuna had once
-    ImportError,  # no driver for this kind of database
+    ImportError,  # no driver for this kind of database, or one that lacks a library
     OSError,
 )
+_PACKAGES = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
+}
+"""Of drivers that are installed under another name than they are imported by."""
 
 
 def open_storage(
@@ -29,7 +37,8 @@ def open_storage(
         sole_writer: Nobody else will write to the study that is opened: no trial is read twice.
 
     Raises:
-        InputError: no answer, no such kind of database, or one of another Optuna's layout.
+        InputError: no answer, no such kind of database, no driver for it, or one of another
+            Optuna's layout.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = url or str((runs_dir / "optuna.db").resolve())
@@ -47,6 +56,11 @@ def open_storage(
         reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
         shown = without_password(place)
         remedy = "check --storage" if url else "move it away to start anew"
+        missing = error.__cause__
+        if isinstance(missing, ModuleNotFoundError) and missing.name:
+            reason = f"its driver {missing.name} is not installed"
+            package = _PACKAGES.get(missing.name, missing.name)
+            remedy = f"run `{sys.executable} -m pip install '{package}'`"
         raise InputError(f"Cannot use the Optuna storage {shown}: {reason}; {remedy}.") from error
 
 

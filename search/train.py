@@ -53,7 +53,7 @@ def run_training(
     run_id = tracker.open_single(
         task.name,
         name=name,
-        parameters=config.parameters(),
+        parameters=config.parameters(images=task.has_images),
         tags=tags,
         dataset=dataset_info(task, data),
     )

@@ -206,10 +206,13 @@ class Config(Part):
         training = self.training.model_copy(update={"patience": 0})
         return self.model_copy(update={"training": training})
 
-    def parameters(self) -> dict[str, Value]:
+    def parameters(self, *, images: bool = True) -> dict[str, Value]:
         """The config as flat names, as MLflow's columns show it.
 
         What is the same in all blocks has one name; else the values are joined: `max-max-none`.
+
+        Args:
+            images: Whether it is trained on images: the rows of a table are not augmented.
         """
         blocks, layers = self.network.blocks, self.network.layers
         flat: dict[str, Value] = {"family": self.network.family}
@@ -232,7 +235,8 @@ class Config(Part):
             norms = [block.batch_norm for block in blocks] + [layer.batch_norm for layer in layers]
             flat["batch_norm"] = _joined(list(norms))
         flat |= {"activation": self.network.activation, "initializer": self.network.initializer}
-        for part in (self.optimization, self.regularization, self.augmentation, self.training):
+        augmentation = [self.augmentation] if images else []
+        for part in (self.optimization, self.regularization, *augmentation, self.training):
             flat |= {name: value for name, value in part if value is not None}
         return flat
 

@@ -226,6 +226,7 @@ def baselines(
         source,
         names=presets,
         draws=draws,
+        page=page,
         console=console(),
         command=command_line(),
     )

@@ -68,7 +68,7 @@ def leaderboard(
     from search.settings import Settings
     from search.study import find_study
 
-    find_task(task)
+    images = find_task(task).has_images
     found = find_study(Settings(runs_dir=runs_dir, storage=storage), task, study)
     best = results.leaders(found, top)
     if output is FormatOption.table:
@@ -77,7 +77,7 @@ def leaderboard(
             console().print(line)
     else:
         write = results.as_json if output is FormatOption.json else results.as_csv
-        typer.echo(write(results.leaderboard_rows(best)))
+        typer.echo(write(results.leaderboard_rows(best, images=images)))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 from rich.console import Console
@@ -27,6 +28,7 @@ from search.evaluation.measurements import (
     ledger_name,
     plain,
 )
+from search.evaluation.results_page import check_page
 from search.evaluation.scores import mean_interval
 from search.run import dataset_info, run_tags
 from search.settings import Settings
@@ -46,6 +48,7 @@ def baselines(
     *,
     names: Sequence[str] = (),
     draws: int = DRAWS,
+    page: Path,
     console: Console,
     command: str,
 ) -> None:
@@ -57,13 +60,15 @@ def baselines(
     Args:
         study: Its number of trials is that with which the models of scikit-learn are tuned.
         draws: Trainings a model, each with its own seed, and its own fold where there are folds.
+        page: For which `write_page` will be called then.
 
     Raises:
-        InputError: no such preset, or no data.
+        InputError: no such preset, no data, or a page that cannot be used.
     """
     presets = [find_preset(task.name, name) for name in names] or presets_of(task.name)
     if not presets:
         raise InputError(f"There are no presets for {task.name}: choose another task.")
+    check_page(task, page)
     if task.name not in WITHOUT_TEST:
         require_sealed(task, settings.data_dir)  # or hours of training would end without a test
     run = _Baselines(task, settings, console, command)
@@ -106,7 +111,7 @@ class _Baselines:
             run_id = self._tracker.open_single(
                 self._task.name,
                 name=f"{preset.name} {draw}",
-                parameters=preset.config.parameters(),
+                parameters=preset.config.parameters(images=self._task.has_images),
                 tags={**tags, "seed": str(record.seed)},
                 dataset=dataset_info(self._task, self._data),
             )

@@ -1,9 +1,9 @@
 """`hpsearch evaluate`: the winner refitted on all searched rows, and scored on the sealed ones."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import optuna
 from rich.console import Console
 
@@ -26,7 +26,7 @@ from search.evaluation.log import log_evaluation
 from search.evaluation.refit_store import RefitStore
 from search.evaluation.refits import Refit, Refitting
 from search.evaluation.scores import scored, scored_together
-from search.evaluation.view import ended_line, planned_line, shown
+from search.evaluation.view import ended_line, forecast_line, planned_line, shown
 from search.finalists.verdict import Standing, chosen
 from search.settings import Settings
 from search.study import Record
@@ -81,10 +81,12 @@ def evaluate(
     opening = _planned(task, settings, study, number, record, standing, draws, command)
     with sole_search(settings.runs_dir, study):
         console.print(planned_line(task, data, opening))
+        seconds = _training_seconds(record, standing, opening.epochs)
         n_jobs = draws * (2 if task.binary else 1)
         with local_engine(min(settings.workers, n_jobs)) as engine:
-            evaluation, artifacts = _Evaluating(task, settings, data, engine, console).run(opening)
-    others = n_for_others(settings.runs_dir, task.name, study.study_name)
+            evaluating = _Evaluating(task, settings, study, data, engine, console)
+            evaluation, artifacts = evaluating.run(opening, seconds)
+    others = n_for_others(settings.runs_dir, study)
     console.print(shown(task, evaluation.opening, evaluation.report, others))
     try:
         log_evaluation(task, settings, study, data, evaluation.opening, artifacts)
@@ -130,20 +132,38 @@ def _planned(
     )
 
 
+def _training_seconds(record: Record, standing: Standing | None, epochs: float) -> float:
+    """What a training took as a finalist, or else as a trial; 0 if that is not known."""
+    retrained = [each for each in standing.retrainings if not each.cause] if standing else []
+    known = [(each.train_seconds, each.epochs) for each in retrained]
+    known = known or [(record.train_seconds, record.epoch)]
+    of_epochs = [seconds / n_epochs for seconds, n_epochs in known if n_epochs]
+    return epochs * statistics.fmean(of_epochs) if of_epochs else 0.0
+
+
 class _Evaluating:
     """What the steps of one evaluation share."""
 
     def __init__(
-        self, task: Task, settings: Settings, data: SearchData, engine: Engine, console: Console
+        self,
+        task: Task,
+        settings: Settings,
+        study: optuna.Study,
+        data: SearchData,
+        engine: Engine,
+        console: Console,
     ) -> None:
-        self._task, self._settings, self._data = task, settings, data
+        self._task, self._settings, self._study, self._data = task, settings, study, data
         self._engine, self._console = engine, console
         self._how = Runtime(1, settings.precision, settings.deterministic)
 
-    def run(self, planned: Opening) -> tuple[Evaluation, dict[str, bytes]]:
-        """Trains all, then opens the test set: from then on nothing is trained any more."""
-        divisions: list[Division] = ["refit", "search"] if self._task.binary else ["refit"]
-        trained = self._trained(planned, divisions)
+    def run(self, planned: Opening, seconds: float) -> tuple[Evaluation, dict[str, bytes]]:
+        """Trains all, then opens the test set: from then on nothing is trained any more.
+
+        Args:
+            seconds: What a training takes, as far as it is known; 0 if it is not.
+        """
+        trained = self._trained(planned, seconds)
         failed = {refit.segment.seed: refit.cause for refit in trained if refit.cause}
         sound = [refit for refit in trained if refit.segment.seed not in failed]
         if not sound:
@@ -154,24 +174,29 @@ class _Evaluating:
         thresholds = self._thresholds([r for r in sound if r.segment.division == "search"])
         refits = [refit for refit in sound if refit.segment.division == "refit"]
 
-        opening = write_opened(self._settings.runs_dir, replace(planned, failed=failed))
+        planned = replace(planned, failed=failed)
+        opening = write_opened(self._settings.runs_dir, planned, self._study)
         test = open_sealed(self._task, self._settings.data_dir, self._data.preprocessor)
         return self._scored(opening, test, self._answers(refits, test), thresholds)
 
-    def _trained(self, planned: Opening, divisions: Sequence[Division]) -> list[Refit]:
+    def _trained(self, planned: Opening, seconds: float) -> list[Refit]:
+        divisions: list[Division] = ["refit", "search"] if self._task.binary else ["refit"]
+        segments = [
+            self._segment(planned, seed, division)
+            for seed in planned.seeds
+            for division in divisions
+        ]
+        store = RefitStore(self._settings.runs_dir, planned.study)
+        n_left = sum(not store.holds(segment) for segment in segments)
+        if n_left and seconds:
+            self._console.print(forecast_line(n_left, self._engine.n_workers, seconds))
         refitting = Refitting(
             self._engine,
-            RefitStore(self._settings.runs_dir, planned.study),
+            store,
             timeout_seconds=self._settings.timeout_seconds,
             show=lambda refit: self._console.print(ended_line(refit)),
         )
-        return refitting.run(
-            [
-                self._segment(planned, seed, division)
-                for seed in planned.seeds
-                for division in divisions
-            ]
-        )
+        return refitting.run(segments)
 
     def _segment(self, planned: Opening, seed: int, division: Division) -> Segment:
         return Segment(
@@ -219,10 +244,10 @@ class _Evaluating:
             thresholds=tuple(thresholds.values()),
             test_digest=content_digest(test.inputs, test.labels),
         )
-        write_scored(self._settings.runs_dir, opening)
+        write_scored(self._settings.runs_dir, opening, self._study)
         RefitStore(self._settings.runs_dir, opening.study).clear()
-        pooled = np.tile(test.labels, len(every)), np.concatenate(every)
         artifacts: dict[str, bytes]
-        (artifacts,) = call_all(self._engine, reports, [(*pooled, self._task.class_names)])
+        counted = test.labels, every, self._task.class_names
+        (artifacts,) = call_all(self._engine, reports, [counted])
         report = artifacts["classification_report.txt"].decode()
         return Evaluation(opening, report), artifacts

@@ -1,14 +1,21 @@
-"""The ledger: a line for every time that the sealed test set of a task was opened."""
+"""The ledger: every time that the sealed test set of a task was opened.
+
+A file in `--runs-dir` has a line for each, and a study's own are in its user attributes as well.
+"""
 
 import contextlib
 import fcntl
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from pydantic import TypeAdapter
 
 from search.checkpoints import write_whole
@@ -87,6 +94,11 @@ class Opening:
     commit: str = ""
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """Names the opening: two folders can each have the first one for a study."""
+        return self.study, self.time, self.number
+
+    @property
     def gap(self) -> float | None:
         """What the test gave less what validation promised."""
         if self.promised is None or not self.scores:
@@ -103,28 +115,51 @@ class Opening:
 
 
 _PARSER = TypeAdapter(Opening)
+_KEPT = "opening_"
+"""Begins the names of a study's user attributes that hold openings."""
 
 
-def openings(runs_dir: Path, task: str, study: str) -> list[Opening]:
-    """All openings for a study, the first one first; also those whose scores never came."""
-    return [opening for opening in _read(_path(runs_dir, task)) if opening.study == study]
+def openings(runs_dir: Path, study: optuna.Study) -> list[Opening]:
+    """All openings for a study, the first one first; also those whose scores never came.
+
+    The folder and the study's storage each have those that the other lacks: a study can be
+    evaluated from several folders, and a folder can be lost.
+    """
+    filed = filed_openings(runs_dir, study.user_attrs["task"], study.study_name)
+    return _union(filed, _kept(study.user_attrs))
 
 
-def latest(runs_dir: Path, task: str, study: str, trial: int | None) -> Opening | None:
+def filed_openings(runs_dir: Path, task: str, name: str) -> list[Opening]:
+    """Those in the folder alone: all that there are for what belongs to no study."""
+    return [opening for opening in _read(_path(runs_dir, task)) if opening.study == name]
+
+
+def latest(runs_dir: Path, study: optuna.Study, trial: int | None) -> Opening | None:
     """The last opening for a trial of a study that was scored; None if there is none."""
-    found = openings(runs_dir, task, study)
+    found = openings(runs_dir, study)
     scored = [opening for opening in found if opening.scores and opening.trial == trial]
     return scored[-1] if scored else None
 
 
-def n_for_others(runs_dir: Path, task: str, study: str) -> int:
+def n_for_others(runs_dir: Path, study: optuna.Study) -> int:
     """How often the task's test rows were opened for other studies' winners."""
-    every = _read(_path(runs_dir, task))
-    return sum(each.study != study and each.trial is not None for each in every)
+    task, name = study.user_attrs["task"], study.study_name
+    summaries = optuna.get_all_study_summaries(study._storage)
+    kept = [
+        opening
+        for summary in summaries
+        if summary.user_attrs.get("task") == task
+        for opening in _kept(summary.user_attrs)
+    ]
+    every = _union(_read(_path(runs_dir, task)), kept)
+    return sum(each.study != name and each.trial is not None for each in every)
 
 
-def write_opened(runs_dir: Path, opening: Opening) -> Opening:
+def write_opened(runs_dir: Path, opening: Opening, study: optuna.Study | None = None) -> Opening:
     """Writes down that the test set is about to be opened: call it before, never after.
+
+    Args:
+        study: Whose winner is scored; None for what belongs to no study.
 
     Returns:
         The opening with its time and its number.
@@ -133,25 +168,34 @@ def write_opened(runs_dir: Path, opening: Opening) -> Opening:
     path.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(path):
         known = _read(path)
-        number = 1 + sum(each.study == opening.study for each in known)
+        own = _union(
+            [each for each in known if each.study == opening.study],
+            _kept(study.user_attrs) if study else [],
+        )
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        numbered = replace(opening, number=number, time=now)
+        numbered = replace(opening, number=1 + len(own), time=now)
+        if study is not None:
+            for each in [*own, numbered]:  # also those from before studies kept them
+                _keep(study, each)
         _write(path, [*known, numbered])
     return numbered
 
 
-def write_scored(runs_dir: Path, opening: Opening) -> None:
+def write_scored(runs_dir: Path, opening: Opening, study: optuna.Study | None = None) -> None:
     """Puts the opening, now with its scores, in the place of what `write_opened` wrote."""
     path = _path(runs_dir, opening.task)
-    key = (opening.study, opening.number)
     with sole_writer(path):
         known = _read(path)
-        _write(path, [opening if (each.study, each.number) == key else each for each in known])
+        _write(path, [opening if each.key == opening.key else each for each in known])
+    if study is not None:
+        # The file has the scores, and the next opening brings them to the study.
+        with contextlib.suppress(StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
+            _keep(study, opening)
 
 
-def ledger_line(runs_dir: Path, task: str, study: str, trial: int | None) -> str:
+def ledger_line(runs_dir: Path, study: optuna.Study, trial: int | None) -> str:
     """What the ledger says of a study and its winner `trial`, without an end of sentence."""
-    found, others = openings(runs_dir, task, study), n_for_others(runs_dir, task, study)
+    found, others = openings(runs_dir, study), n_for_others(runs_dir, study)
     if not found:
         but = f", but {times(others)} for other studies" if others else ""
         return f"the sealed test set has not been opened for this study{but}"
@@ -160,11 +204,33 @@ def ledger_line(runs_dir: Path, task: str, study: str, trial: int | None) -> str
     scored = [opening for opening in found if opening.scores]
     if not scored:
         return f"test set {count}, its score never came to be known"
-    shown = latest(runs_dir, task, study, trial) or scored[-1]
+    shown = latest(runs_dir, study, trial) or scored[-1]
     score = f"test {shown.metric} {shown.scores[shown.metric].text}, {count}"
     if trial is None or shown.trial is None or trial == shown.trial:
         return score
     return f"{trial_name(trial)} has not been tested; {trial_name(shown.trial)} has: {score}"
+
+
+def _union(filed: Iterable[Opening], kept: Iterable[Opening]) -> list[Opening]:
+    """Each opening once, by time; with its scores, if one of the two places has them."""
+    found: dict[tuple[str, str, int], Opening] = {}
+    for each in [*filed, *kept]:
+        if each.scores or each.key not in found:
+            found[each.key] = each
+    return sorted(found.values(), key=lambda each: (each.time, each.number))
+
+
+def _kept(attributes: Mapping[str, Any]) -> list[Opening]:
+    return [
+        _PARSER.validate_python(value)
+        for name, value in attributes.items()
+        if name.startswith(_KEPT)
+    ]
+
+
+def _keep(study: optuna.Study, opening: Opening) -> None:
+    name = f"{_KEPT}{opening.number}_{opening.time}"
+    study.set_user_attr(name, json.loads(opening.line()))
 
 
 def _path(runs_dir: Path, task: str) -> Path:

@@ -46,7 +46,7 @@ def log_evaluation(
     run_id = tracker.open_single(
         task.name,
         name=f"test {opening.number} of {trial_name(number)}",
-        parameters=config.parameters(),
+        parameters=config.parameters(images=task.has_images),
         tags=tags,
         # The rows of validation were trained on: there is none.
         dataset=replace(dataset_info(task, data), n_validation=0),

@@ -20,6 +20,9 @@ class RefitStore:
         path = self._path(segment)
         return path.read_bytes() if path.exists() else b""
 
+    def holds(self, segment: Segment) -> bool:
+        return self._path(segment).exists()
+
     def save(self, segment: Segment, network: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._path(segment), network)

@@ -1,6 +1,7 @@
 """docs/results.md: what the tutorials reported, what was measured here, what the search found."""
 
 import math
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pipelines.splits import FOLDS
 from pipelines.tasks import TASKS, Task
 from search.checkpoints import write_whole
 from search.evaluation.baseline_training import duration_text
-from search.evaluation.ledger import openings
+from search.evaluation.ledger import filed_openings
 from search.evaluation.measurements import (
     WITHOUT_TEST,
     Measurements,
@@ -19,7 +20,9 @@ from search.evaluation.measurements import (
     ledger_name,
     plain,
 )
+from search.evaluation.published import PRECISIONS, REOPENED, Published
 from search.evaluation.results_rows import (
+    ALONE,
     MISSING,
     Row,
     Scores,
@@ -35,11 +38,27 @@ from spaces.errors import InputError
 from spaces.presets import PRESETS, presets_of
 
 PAGE = Path("docs/results.md")
+_COMPARED = "On the test rows, which chose neither, |Over the same |Whether the boosting wins "
 NAMES = {"accuracy": "accuracy", "auc": "AUC"}
 CHECKS = {
     "xor": "There is no test, and validation is on the rows that were trained on: a check that a "
     "network can represent the function, and nothing more.",
 }
+
+
+def check_page(task: Task, path: Path = PAGE) -> None:
+    """Call it before hours of training, for whose table the page may have no place.
+
+    Raises:
+        InputError: the page cannot be read or written, or has no markers for the task.
+    """
+    _parts(task, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unusable(path, "write", error) from error
 
 
 def write_page(
@@ -48,19 +67,37 @@ def write_page(
     """Puts the task's table into the page; all that stands outside its markers stays.
 
     Raises:
-        InputError: the page is there without markers for the task.
+        InputError: as `check_page`.
     """
-    page = path.read_text() if path.exists() else new_page()
+    head, old, tail = _parts(task, path)
     begin, end = _markers(task.name)
-    if begin not in page or end not in page:
+    text = "\n".join(section(task, settings, study, Published(old)))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, f"{head}{begin}\n{text}\n{end}{tail}".encode())
+    except OSError as error:
+        raise _unusable(path, "write", error) from error
+
+
+def _parts(task: Task, path: Path) -> tuple[str, str, str]:
+    """What stands before, between and after the task's markers."""
+    try:
+        page = path.read_text() if path.exists() else new_page()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, "read", error) from error
+    begin, end = _markers(task.name)
+    head, has_begin, rest = page.partition(begin)
+    old, has_end, tail = rest.partition(end)
+    if not (has_begin and has_end):
         raise InputError(
             f"{path} has no lines {begin} and {end} for the table: add them, or move it away."
         )
-    head, rest = page.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(section(task, settings, study))
-    write_whole(path, f"{head}{begin}\n{text}\n{end}{tail}".encode())
+    return head, old, tail
+
+
+def _unusable(path: Path, verb: str, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or "it is no text"
+    return InputError(f"Cannot {verb} the page {path}: {reason}; choose another --page.")
 
 
 def new_page() -> str:
@@ -69,45 +106,59 @@ def new_page() -> str:
     parts = [_PROSE]
     for name in dict.fromkeys(preset.task for preset in PRESETS.values()):
         begin, end = _markers(name)
-        table = "\n".join(section(TASKS[name], blank, None))
+        table = "\n".join(section(TASKS[name], blank, None, Published()))
         parts.append(f"\n## {TASKS[name].title}\n\n{begin}\n{table}\n{end}\n")
     return "".join(parts)
 
 
-def section(task: Task, settings: Settings, study: optuna.Study | None) -> Iterator[str]:
-    """The lines between the markers of a task."""
+def section(
+    task: Task, settings: Settings, study: optuna.Study | None, published: Published
+) -> Iterator[str]:
+    """The lines between the markers of a task.
+
+    Args:
+        published: What stands there: kept of the models of which nothing is stored here.
+    """
     store = Measurements(settings.runs_dir, task.name)
     rows = [preset_row(preset, store.of(preset.name)) for preset in presets_of(task.name)]
     classical = [classical_row(m, store.of(m.name)) for m in CLASSICAL.get(task.name, ())]
     found = found_row(task, settings, study)
-    ensemble = ensemble_rows(found)
+    every = [*rows, *classical, found, *ensemble_rows(found)]
     shown = _shown(task)
     untested = "none" if task.name in WITHOUT_TEST else MISSING
     titles = [f"{split} {NAMES[name]}" for split in ("validation", "test") for name in shown]
-    head = ["model", "reported by the author", *titles, "trainings", "weights", "a training"]
+    counted = "trainings, validation / test"
+    head = ["model", "reported by the author", *titles, counted, "weights", "a training"]
     yield _line(head)
     yield _line(["---", "---", *["---:"] * (len(head) - 2)])
-    for row in [*rows, *classical, found, *ensemble]:
-        yield _line(_cells(row, shown, untested))
+    for row in every:
+        kept = [] if row.measured else published.rows(row, len(head))
+        yield from kept or [_line(_cells(row, shown, untested))]
     notes = [f"- `{p.name}`: {p.note}" for p in presets_of(task.name) if p.note]
-    notes += [row.note for row in [*rows, *classical, found] if row.note]
-    notes += _reopened(task, settings)
+    for row in every:
+        notes += _notes(task, settings, row) if row.measured else published.notes(row)
     precisions = {m.precision for p in presets_of(task.name) for m in store.of(p.name)}
+    if not all(row.measured for row in rows):
+        precisions |= set(published.precisions())
     if precisions:
-        notes.append(f"- The presets were trained in {' and '.join(sorted(precisions))}.")
+        notes.append(PRECISIONS.format(" and ".join(sorted(precisions))))
     if task.name in CHECKS:
         notes.append(f"- {CHECKS[task.name]}")
     if classical:
-        notes.append(f"- {_compared(task, classical[0], found)}")
+        neither = not (classical[0].measured or found.measured)
+        kept = published.notes_on(_COMPARED) if neither else []
+        notes += kept or [f"- {_compared(task, classical[0], found)}"]
     yield from ["", *notes] if notes else []
 
 
-def _reopened(task: Task, settings: Settings) -> Iterator[str]:
-    """A line for each model but the search's whose test scores were not the first ones."""
-    for model in [*presets_of(task.name), *CLASSICAL.get(task.name, ())]:
-        count = len(openings(settings.runs_dir, task.name, ledger_name(model.name)))
+def _notes(task: Task, settings: Settings, row: Row) -> Iterator[str]:
+    """The row's own, and a line where the test scores of a model are not the first ones."""
+    if row.note:
+        yield row.note
+    if row.model:
+        count = len(filed_openings(settings.runs_dir, task.name, ledger_name(row.model)))
         if count > 1:
-            yield f"- `{model.name}`: the test rows were opened {times(count)} for it."
+            yield f"- `{row.model}`: {REOPENED} {times(count)} for it."
 
 
 def _shown(task: Task) -> list[str]:
@@ -162,12 +213,12 @@ def _cells(row: Row, shown: Sequence[str], untested: str) -> list[str]:
         for split, missing in ((row.validation, row.unvalidated), (row.test, untested))
         for name in shown
     ]
-    count = len(row.validation)
+    counts = len(row.validation), len(set(row.test) - {ALONE})
     return [
         row.name,
         row.reported or "-",
         *scores,
-        str(count) if count else "-",
+        " / ".join(str(count or "-") for count in counts) if any(counts) else "-",
         f"{row.n_parameters:,}" if row.n_parameters else "-",
         duration_text(row.seconds) if row.seconds else "-",
     ]
@@ -203,10 +254,12 @@ How it was measured:
 - Each model trains with its author's hyperparameters and epochs on the training rows that are
   left once the validation rows are carved from them (one sixth of the images, a fifth of the
   rows of tables). The last weights count, as they did for the author.
-- Five seeds, three where one training takes more than ten minutes: mean ± standard deviation.
-  Churn and iris also change the fold with the seed, as the luck of a split is larger there.
-- The test rows are opened once all models of a table are trained. These scores choose nothing;
-  every opening stands in the ledger.
+- Five seeds, three where the training with the first takes more than ten minutes (the tables have
+  the mean time of all): mean ± standard deviation. Churn and iris also change the fold with the
+  seed, as the luck of a split is larger there.
+- The test rows are opened once all models of a table are trained. These scores choose nothing.
+  Each opening is counted in the ledger of its `--runs-dir`, and for a search's winner in its study
+  as well.
 - The authors of the MNIST and Fashion-MNIST tutorials validated on the test set, and stopped or
   chose by it; what they report is comparable as a figure of the same model, not of the same
   protocol. "train" marks figures on training rows.

@@ -17,6 +17,8 @@ from spaces.errors import InputError
 from spaces.presets import Preset
 
 MISSING = "not measured yet"
+FOUND = "**found by the search**"
+TOGETHER = "networks of the test together, the mean of their probabilities"
 ALONE = -1
 """In the place of a draw: the score of the trial itself."""
 
@@ -29,6 +31,7 @@ class Row:
     """A model in the table; scores are one for each training, and empty if there are none.
 
     Attributes:
+        model: As the measurements name it; empty for what the search found.
         note: A line of Markdown below the table.
         unvalidated: What stands in the place of validation scores that are not there.
         opening: Of the test rows, where the row is a study's winner.
@@ -40,9 +43,15 @@ class Row:
     test: Scores
     n_parameters: int
     seconds: float
+    model: str = ""
     note: str = ""
     unvalidated: str = MISSING
     opening: Opening | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether this machine knows anything of it."""
+        return bool(self.validation or self.test or self.note)
 
 
 def preset_row(preset: Preset, stored: Sequence[Measurement]) -> Row:
@@ -54,7 +63,8 @@ def preset_row(preset: Preset, stored: Sequence[Measurement]) -> Row:
         note = (
             f"- `{preset.name}`: {len(failed)} of {len(own)} trainings failed: {failed[0].cause}."
         )
-    return _measured_row(f"`{preset.name}` ({preset.config.title()})", preset.reported, own, note)
+    name = f"`{preset.name}` ({preset.config.title()})"
+    return _measured_row(name, preset.reported, own, preset.name, note)
 
 
 def classical_row(model: Classical, stored: Sequence[Measurement]) -> Row:
@@ -65,10 +75,12 @@ def classical_row(model: Classical, stored: Sequence[Measurement]) -> Row:
             for name, value in values_of(stored[0].config).items()
         )
         note = f"- {model.title} with {stored[0].config[TRIALS]} trials: {values}."
-    return _measured_row(model.title, "not in the tutorial", stored, note)
+    return _measured_row(model.title, "not in the tutorial", stored, model.name, note)
 
 
-def _measured_row(name: str, reported: str, stored: Sequence[Measurement], note: str) -> Row:
+def _measured_row(
+    name: str, reported: str, stored: Sequence[Measurement], model: str, note: str
+) -> Row:
     good = [m for m in stored if not m.cause]
     seconds = Spread.of(m.train_seconds for m in good)
     return Row(
@@ -78,13 +90,14 @@ def _measured_row(name: str, reported: str, stored: Sequence[Measurement], note:
         test={m.draw: m.test for m in good if m.test},
         n_parameters=max((m.n_parameters for m in good), default=0),
         seconds=seconds.mean if seconds else 0.0,
+        model=model,
         note=note,
     )
 
 
 def found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row:
     """What the search's finalists say of its winner; without any, its best trial's own score."""
-    blank = Row("**found by the search**", "", {}, {}, 0, 0.0)
+    blank = Row(FOUND, "", {}, {}, 0, 0.0)
     if study is None:
         return blank
     try:
@@ -103,11 +116,11 @@ def found_row(task: Task, settings: Settings, study: optuna.Study | None) -> Row
             " again: it is too good."
         )
     if task.name not in WITHOUT_TEST:
-        line = ledger_line(settings.runs_dir, task.name, study.study_name, number)
+        line = ledger_line(settings.runs_dir, study, number)
         note += f" In the ledger: {line}."
-    opening = latest(settings.runs_dir, task.name, study.study_name, number)
+    opening = latest(settings.runs_dir, study, number)
     return Row(
-        name=f"**found by the search** ({record.parsed_config().title()})",
+        name=f"{FOUND} ({record.parsed_config().title()})",
         reported="",
         validation={r.draw: _plain(r.last) for r in trained} or {ALONE: _plain(record.best)},
         test=_by_seed(opening),
@@ -127,7 +140,7 @@ def ensemble_rows(found: Row) -> list[Row]:
     scores = {name: score.mean for name, score in opening.ensemble.items()}
     return [
         Row(
-            name=f"its {count} networks of the test together, the mean of their probabilities",
+            name=f"its {count} {TOGETHER}",
             reported="",
             validation={},
             test={ALONE: scores},

@@ -1,5 +1,6 @@
 """What a person reads of an evaluation: what is trained, what it scores, how sure that is."""
 
+import math
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -8,10 +9,11 @@ from rich.text import Text
 
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
+from search.evaluation.baseline_training import duration_text
 from search.evaluation.ledger import Interval, Opening
 from search.evaluation.refits import Refit
 from search.study import epoch_text
-from search.texts import times
+from search.texts import n_of, times
 from search.tracking.trial_log import trial_name
 from spaces.config import Config
 
@@ -32,6 +34,15 @@ def planned_line(task: Task, data: SearchData, opening: Opening) -> str:
         f"{task.title}: {trial_name(opening.trial or 0)}, {config.title()}, refitted on"
         f" {len(data.train.labels):,} train and validation rows: {_seeds(opening)},"
         f" {epoch_text(opening.epochs)} epochs each."
+    )
+
+
+def forecast_line(n_trainings: int, n_workers: int, seconds: float) -> str:
+    """How long the trainings take, of which one takes so many seconds."""
+    together = math.ceil(n_trainings / n_workers) * seconds
+    return (
+        f"About {duration_text(together)}: {n_of(n_trainings, 'training')} on"
+        f" {n_of(n_workers, 'worker')}, {duration_text(seconds)} each."
     )
 
 

@@ -131,10 +131,9 @@ def read_scores(folder: Path) -> dict[str, Any] | None:
 
 def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
     """What the ledger of the sealed test set says of a study, in sentences."""
-    task = study.user_attrs["task"]
-    line = ledger_line(runs_dir, task, study.study_name, number)
+    line = ledger_line(runs_dir, study, number)
     told = f"{line[0].upper()}{line[1:]}."
-    if latest(runs_dir, task, study.study_name, number) is None:
+    if latest(runs_dir, study, number) is None:
         return told
     return (
         f"{told} It was measured on networks trained on training and validation rows together,"
@@ -144,13 +143,12 @@ def _tested(runs_dir: Path, study: optuna.Study, number: int) -> str:
 
 def _openings(runs_dir: Path, study: optuna.Study) -> dict[str, int]:
     """How often the task's test rows were read, for whom."""
-    task, name = study.user_attrs["task"], study.study_name
-    own, others = len(openings(runs_dir, task, name)), n_for_others(runs_dir, task, name)
+    own, others = len(openings(runs_dir, study)), n_for_others(runs_dir, study)
     return {"this_study": own, "other_studies": others, "total": own + others}
 
 
 def _test_scores(runs_dir: Path, study: optuna.Study, number: int) -> dict[str, object] | None:
-    opening = latest(runs_dir, study.user_attrs["task"], study.study_name, number)
+    opening = latest(runs_dir, study, number)
     if opening is None:
         return None
     means = {

@@ -203,7 +203,7 @@ def _texts(task: Task, study: optuna.Study, exported: Exported) -> dict[str, str
     origin = f"{config.title()}, {trial_name(exported.number)} of the study {study.study_name}"
     script = training_script(task, config, origin)
     needed = [f"{package}=={version(package)}\n" for package in packages(script)]
-    rows = results.leaderboard_rows(results.leaders(study, TOP))
+    rows = results.leaderboard_rows(results.leaders(study, TOP), images=task.has_images)
     return {
         "config.yaml": config.to_yaml(),
         "config.json": config.model_dump_json(exclude_none=True, indent=2) + "\n",

@@ -74,7 +74,7 @@ def answer(task: Task, study: optuna.Study, runs_dir: Path) -> Answer:
         return Answer(None, None, None, _nothing_yet(study), _costs(study), (), tested)
     tested = _tested(runs_dir, study, number)
     found = None if record.preset in PRESETS else gain(study, number, standing)
-    tutorials = tutorials_text(task, study.study_name, number, runs_dir)
+    tutorials = tutorials_text(task, study, number, runs_dir)
     sentences = (
         _who(study, number, record, standing),
         _how_good(study, record, standing),
@@ -91,8 +91,7 @@ def answer(task: Task, study: optuna.Study, runs_dir: Path) -> Answer:
 
 
 def _tested(runs_dir: Path, study: optuna.Study, number: int | None) -> str:
-    task = study.user_attrs["task"]
-    return f"{sentence_case(ledger_line(runs_dir, task, study.study_name, number))}."
+    return f"{sentence_case(ledger_line(runs_dir, study, number))}."
 
 
 def _nothing_yet(study: optuna.Study) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def _finalists_gain(study: optuna.Study, standing: Standing, sign: float) -> Gai
     return Gain(other.record.preset, difference, (difference - half, difference + half))
 
 
-def tutorials_text(task: Task, study: str, number: int, runs_dir: Path) -> str:
+def tutorials_text(task: Task, study: optuna.Study, number: int, runs_dir: Path) -> str:
     """What the tutorials report, beside what may be held against it: a score on the test set."""
     best = _best_reported(task)
     if best is None:
@@ -82,7 +82,7 @@ def tutorials_text(task: Task, study: str, number: int, runs_dir: Path) -> str:
             return "the tutorials report no figure to compare with"
         return f"the tutorials report {listed(told)}: no figure of unseen rows"
     preset, percent = best
-    found = latest(runs_dir, task.name, study, number)
+    found = latest(runs_dir, study, number)
     if found and "accuracy" in found.scores:
         ours = f"this network scores {100 * found.scores['accuracy'].mean:.2f} % there"
     else:

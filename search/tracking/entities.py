@@ -26,6 +26,10 @@ class DatasetInfo:
     shape: tuple[int, ...]
     n_classes: int
 
+    @property
+    def has_images(self) -> bool:
+        return len(self.shape) > 1
+
 
 def metrics(values: Mapping[str, float], step: float) -> "list[Metric]":
     """As they are: MLflow stores NaN as NaN, and infinity as the largest float."""

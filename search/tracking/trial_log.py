@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from search.study import Record, epoch_text
@@ -13,6 +14,7 @@ from search.tracking.tracker import NOTE, DatasetInfo, Tracker, TrackingError
 
 T = TypeVar("T")
 Row = Mapping[str, float]
+SOURCE = Path(__file__).resolve().parents[2]
 NO_SCORE = ("learning_rate", "epoch_seconds")
 
 
@@ -52,7 +54,7 @@ class MlflowTrialLog:
                 self._parent_id,
                 name=f"{trial_name(number)} {config.title()}",
                 number=number,
-                parameters=config.parameters(),
+                parameters=config.parameters(images=self._dataset.has_images),
                 tags=tags,
                 dataset=self._dataset,
                 run_id=record.run_id or self._left_open.get(number),
@@ -98,7 +100,7 @@ class MlflowTrialLog:
                 self._parent_id,
                 name=name,
                 number=number,
-                parameters=record.parsed_config().parameters(),
+                parameters=record.parsed_config().parameters(images=self._dataset.has_images),
                 tags={**self._tags, "seed": str(record.seed), "draw": str(draw)},
                 dataset=self._dataset,
                 stage="finalist",
@@ -219,11 +221,18 @@ def written(record: Record) -> dict[str, bytes]:
 
 
 def git_commit() -> str:
-    """The commit that the current folder stands at; empty outside of git."""
+    """The commit of this project's own checkout; empty if it is installed without one."""
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
+            cwd=SOURCE,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    # An environment may lie in a repository of the user's, whose commit says nothing of this.
+    top, commit = done.stdout.splitlines()
+    return commit if Path(top) == SOURCE else ""

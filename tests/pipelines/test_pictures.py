@@ -88,6 +88,18 @@ def test_the_confusion_matrix_is_drawn_for_any_number_of_classes(task: str) -> N
     assert image[..., :3].std() > 0.1
 
 
+@pytest.mark.parametrize("task", ["fashion", "churn"])
+def test_a_title_has_room_above_the_confusion_matrix(task: str) -> None:
+    names = TASKS[task].class_names
+    matrix = np.eye(len(names), dtype=np.int64)
+    plain = decoded(pictures.confusion_matrix(matrix, names))
+    titled = decoded(pictures.confusion_matrix(matrix, names, "5 trainings together"))
+    assert titled.shape == plain.shape
+    rows = np.flatnonzero((titled[..., :3].max(axis=-1) < 0.5).any(axis=1))
+    assert rows[0] > 3  # nothing is cut off
+    assert (np.diff(rows)[:20] > 1).any()  # nor runs into the matrix
+
+
 def test_a_class_without_rows_does_not_disturb_the_confusion_matrix() -> None:
     decoded(pictures.confusion_matrix(np.array([[5, 1], [0, 0]]), ("no", "yes")))
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from search import results
 from search import study as studies
 from search.study import Record
-from spaces.config import Config
+from spaces.config import Augmentation, Config
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from tests.fakes import new_study
@@ -86,7 +86,9 @@ def test_the_table_shows_the_preset_in_its_brackets(study: optuna.Study) -> None
 
 
 def test_json_has_a_flat_entry_a_trial(study: optuna.Study) -> None:
-    rows = json.loads(results.as_json(results.leaderboard_rows(results.leaders(study, 10))))
+    rows = json.loads(
+        results.as_json(results.leaderboard_rows(results.leaders(study, 10), images=True))
+    )
     assert [row["trial"] for row in rows] == [1, 0, 2]
     assert [row["rank"] for row in rows] == [1, 2, 3]
     expected = {"best_val_accuracy": 0.98765, "preset": "mnist_conv_net", "seed": 1}
@@ -96,7 +98,7 @@ def test_json_has_a_flat_entry_a_trial(study: optuna.Study) -> None:
 
 def test_whole_numbers_have_no_decimals(study: optuna.Study) -> None:
     add(study, 0.8, best={"epoch": 42.0, "val_accuracy": 0.8})
-    rows = results.leaderboard_rows(results.leaders(study, 10))
+    rows = results.leaderboard_rows(results.leaders(study, 10), images=True)
     read = list(csv.DictReader(io.StringIO(results.as_csv(rows))))
     assert [row["best_epoch"] for row in read][2:] == [str(1 / 3), "42"]
     assert {row["n_parameters"] for row in read} == {"34826"}
@@ -104,10 +106,15 @@ def test_whole_numbers_have_no_decimals(study: optuna.Study) -> None:
 
 
 def test_csv_has_a_column_for_every_parameter_of_any_trial(study: optuna.Study) -> None:
-    text = results.as_csv(results.leaderboard_rows(results.leaders(study, 10)))
+    text = results.as_csv(results.leaderboard_rows(results.leaders(study, 10), images=True))
     assert not text.endswith("\n")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["trial"] for row in rows] == ["1", "0", "2"]
     assert set(rows[0]) >= set(CNN.parameters()) | set(MLP.parameters())
     assert rows[2]["filters_1"] == ""
     assert rows[2]["units_1"] == "32"
+
+
+def test_rows_of_tables_have_no_augmentation(study: optuna.Study) -> None:
+    rows = results.leaderboard_rows(results.leaders(study, 10), images=False)
+    assert not any(set(Augmentation.model_fields) & set(row) for row in rows)

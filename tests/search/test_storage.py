@@ -1,6 +1,7 @@
 """Optuna's database: one that is made, and those that cannot be used."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import optuna
@@ -61,6 +62,26 @@ def test_a_database_of_another_optuna_is_named(tmp_path: Path) -> None:
 )
 def test_a_storage_that_cannot_be_used_is_named(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match="Cannot use the Optuna storage") as caught:
+        opened(tmp_path, storage=url)
+    assert_one_sentence(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "package"),
+    [
+        ("postgresql+psycopg2://me:secret@localhost:1/db", "psycopg2", "psycopg2-binary"),
+        ("postgresql+psycopg://me:secret@localhost:1/db", "psycopg", r"psycopg\[binary\]"),
+        ("mysql+mysqldb://me:secret@localhost:1/db", "MySQLdb", "mysqlclient"),
+        ("mysql+pymysql://me:secret@localhost:1/db", "pymysql", "pymysql"),
+    ],
+)
+def test_a_missing_driver_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, driver: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    told = rf"its driver {driver} is not installed; run `\S+ -m pip install '{package}'`\.$"
+    with pytest.raises(InputError, match=told) as caught:
         opened(tmp_path, storage=url)
     assert_one_sentence(caught.value)
     assert "secret" not in str(caught.value)

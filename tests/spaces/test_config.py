@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from spaces.config import OPTIMIZER_DEFAULTS, Config, Optimization
+from spaces.config import OPTIMIZER_DEFAULTS, Augmentation, Config, Optimization
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 
@@ -185,6 +185,13 @@ def test_parameters_leave_out_what_the_config_does_not_have() -> None:
     parameters = PRESETS["xor_8_4"].config.parameters()
     assert parameters["family"] == "mlp"
     assert not {"blocks", "kernel_size", "conv_dropout", "momentum"} & set(parameters)
+
+
+def test_parameters_for_tables_leave_out_augmentation() -> None:
+    config = PRESETS["churn_mlp_6_6"].config
+    of_images, of_tables = config.parameters(), config.parameters(images=False)
+    assert set(of_images) - set(of_tables) == set(Augmentation.model_fields)
+    assert of_images.items() >= of_tables.items()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from typing import Any
 
 import optuna
 import pytest
@@ -31,8 +32,14 @@ def installed(monkeypatch: pytest.MonkeyPatch, engine: InlineEngine) -> InlineEn
     return engine
 
 
-def new_study(task: str = "iris", name: str = "", config: Config = CONFIG) -> optuna.Study:
-    """A study of two completed trials, of which the second is the best with `config`."""
+def new_study(
+    task: str = "iris", name: str = "", config: Config = CONFIG, **fields: Any
+) -> optuna.Study:
+    """A study of two completed trials, of which the second is the best with `config`.
+
+    Args:
+        fields: More of their records.
+    """
     goal = TASKS[task].goal
     study = optuna.create_study(study_name=name or f"{task}-1", direction=goal.direction)
     digest = TASKS[task].load(None).digest
@@ -45,6 +52,7 @@ def new_study(task: str = "iris", name: str = "", config: Config = CONFIG) -> op
             seed=trial.number,
             state="completed",
             best={"epoch": 7.0, goal.metric: score},
+            **fields,
         )
         studies.write(study, trial, record)
     return study

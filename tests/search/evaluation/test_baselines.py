@@ -17,7 +17,7 @@ from pipelines.classical import CLASSICAL
 from pipelines.tasks import TASKS
 from search.evaluation import baselines as module
 from search.evaluation.baselines import baselines
-from search.evaluation.ledger import openings
+from search.evaluation.ledger import filed_openings
 from search.evaluation.measurements import Measurements
 from search.settings import Settings
 from search.tracking.tracker import Tracker
@@ -52,7 +52,12 @@ def measure(folder: Path, task: str, **changes: Any) -> str:
     console = Console(file=said, width=200)
     settings = Settings(runs_dir=folder, trials=3)
     baselines(
-        TASKS[task], settings, None, console=console, command="hpsearch baselines", **changes
+        TASKS[task],
+        settings,
+        None,
+        console=console,
+        command="hpsearch baselines",
+        **{"page": folder / "results.md", **changes},
     )
     return said.getvalue()
 
@@ -80,7 +85,7 @@ def test_iris_is_trained_scored_and_tested(tmp_path: Path, in_process: list[Inli
 @pytest.mark.usefixtures("short_iris", "in_process")
 def test_the_opening_stands_in_the_ledger(tmp_path: Path) -> None:
     measure(tmp_path, "iris", draws=2)
-    (opening,) = openings(tmp_path, "iris", "baselines iris_mlp_32")
+    (opening,) = filed_openings(tmp_path, "iris", "baselines iris_mlp_32")
     found = Measurements(tmp_path, "iris").of("iris_mlp_32")
     assert opening.seeds == (0, 1)
     assert opening.scores["accuracy"].values == tuple(m.test["accuracy"] for m in found)
@@ -94,9 +99,9 @@ def test_a_second_call_opens_nothing(tmp_path: Path, in_process: list[InlineEngi
     measure(tmp_path, "iris", draws=2)
     assert measure(tmp_path, "iris", draws=2) == ""
     assert in_process[1].sent == []
-    assert len(openings(tmp_path, "iris", "baselines iris_mlp_32")) == 1
+    assert len(filed_openings(tmp_path, "iris", "baselines iris_mlp_32")) == 1
     measure(tmp_path, "iris", draws=3)
-    again = openings(tmp_path, "iris", "baselines iris_mlp_32")
+    again = filed_openings(tmp_path, "iris", "baselines iris_mlp_32")
     assert [len(each.seeds) for each in again] == [2, 3]
 
 
@@ -142,7 +147,7 @@ def test_churn_stands_beside_the_models_of_scikit_learn(
         assert found[0].config["tuned_trials"] == 3
         assert found[0].validation["val_auc"] != found[1].validation["val_auc"]  # other folds
         assert all(m.test["auc"] > 0.7 for m in found)
-        assert len(openings(tmp_path, "churn", f"baselines {name}")) == 1
+        assert len(filed_openings(tmp_path, "churn", f"baselines {name}")) == 1
     assert store.of("boosting")[0].test["auc"] > store.of("logistic")[0].test["auc"]
     assert "Opening the sealed test rows for 6 trainings" in said
     assert "Tuning" not in measure(tmp_path, "churn", draws=3)
@@ -162,3 +167,13 @@ def test_what_cannot_be_measured_is_said(
     with pytest.raises(InputError, match=re.escape(said)):
         measure(tmp_path, task, names=names)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_without_a_place_is_said_before_anything_is_trained(
+    tmp_path: Path, in_process: list[InlineEngine]
+) -> None:
+    page = tmp_path / "results.md"
+    page.write_text("my own page")
+    with pytest.raises(InputError, match="has no lines <!-- results:iris -->"):
+        measure(tmp_path / "mlruns", "iris", page=page)
+    assert in_process == []

@@ -43,7 +43,8 @@ def runs(settings: Settings, task: str = "iris") -> tuple[MlflowClient, list[Run
 def test_the_winner_is_refitted_on_all_searched_rows_and_scored_once(
     engine: InlineEngine, settings: Settings
 ) -> None:
-    found, printed = run(settings, new_study())
+    study = new_study()
+    found, printed = run(settings, study)
     opening = found.opening
     assert {s.division for s in segments(engine)} == {"refit"}
     assert {s.until for s in segments(engine)} == {20.0}
@@ -56,7 +57,7 @@ def test_the_winner_is_refitted_on_all_searched_rows_and_scored_once(
     assert len(accuracy.values) == 2
     assert accuracy.mean > 0.5
     assert opening.gap == pytest.approx(accuracy.mean - 0.9)
-    assert latest(settings.runs_dir, "iris", "iris-1", 1) == opening
+    assert latest(settings.runs_dir, study, 1) == opening
     assert max(len(line) for line in printed.splitlines()) <= 80
 
 
@@ -81,12 +82,42 @@ def test_what_is_printed_says_scores_promise_gap_and_count(
     assert "versicolor" in printed
 
 
+def test_how_long_it_takes_is_said_before_it_starts(
+    engine: InlineEngine, settings: Settings
+) -> None:
+    study = new_study()
+    for draw in range(2):
+        last = {"epoch": 20.0, "val_accuracy": 0.9}
+        verdict.store(study, Retraining(1, draw, 100 + draw, last, 20.0, 600.0 + draw))
+    verdict.store(study, Retraining(1, 2, 102, {}, 1.0, 1.0, cause="diverged"))
+    printed = run(settings, study, 3)[1]
+    line = "About 20 min: 3 trainings on 2 workers, 10 min each."
+    assert printed.index(line) < printed.index("trained in")
+
+
+def test_without_finalists_the_trial_s_epochs_tell_how_long_it_takes(
+    engine: InlineEngine, settings: Settings
+) -> None:
+    printed = run(settings, new_study(epoch=5.0, train_seconds=60.0), 1)[1]
+    assert "About 4 min: 1 training on 2 workers, 4 min each." in printed
+
+
 def test_a_second_opening_is_counted_and_said(engine: InlineEngine, settings: Settings) -> None:
     study = new_study()
     first, _ = run(settings, study)
     second, printed = run(settings, study)
     assert second.opening.number == 2
     assert second.opening.scores == first.opening.scores  # the same seeds, the same refits
+    assert "has now been opened 2 times for this study" in " ".join(printed.split())
+
+
+def test_an_opening_in_another_folder_is_counted(
+    engine: InlineEngine, settings: Settings, tmp_path: Path
+) -> None:
+    study = new_study()
+    run(settings, study, 1)
+    found, printed = run(replace(settings, runs_dir=tmp_path / "elsewhere"), study, 1)
+    assert found.opening.number == 2
     assert "has now been opened 2 times for this study" in " ".join(printed.split())
 
 
@@ -113,16 +144,16 @@ def test_finalists_that_all_failed_promise_nothing(
 def test_nothing_is_trained_once_the_test_set_is_open(
     engine: InlineEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n_sent_at_opening = []
+    study, n_sent_at_opening = new_study(), []
 
     def open_sealed(*given: Any) -> Any:
         n_sent_at_opening.append(len(engine.sent))
-        (entry,) = openings(settings.runs_dir, "iris", "iris-1")
+        (entry,) = openings(settings.runs_dir, study)
         assert not entry.scores
         return sealed.open_sealed(*given)
 
     monkeypatch.setattr(evaluations, "open_sealed", open_sealed)
-    run(settings, new_study())
+    run(settings, study)
     (opened,) = n_sent_at_opening
     before = {work for work, _ in engine.sent[:opened]}
     after = {work for work, _ in engine.sent[opened:]}

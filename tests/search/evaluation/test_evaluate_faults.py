@@ -38,7 +38,10 @@ DIVERGING = Config.model_validate(
 def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, study = installed(monkeypatch, InlineEngine(1)), new_study()
+    engine, study = (
+        installed(monkeypatch, InlineEngine(1)),
+        new_study(epoch=5.0, train_seconds=60.0),
+    )
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -52,6 +55,7 @@ def test_an_interrupted_evaluation_goes_on_with_what_it_has_trained(
     found, printed = run(settings, study)
     assert {s.seed for s in segments(engine)} == set(found.opening.seeds) - {first}
     assert f"seed {first}: trained before" in printed
+    assert "About 4 min: 1 training on 1 worker, 4 min each." in printed
     assert found.opening.number == 1
     assert not list((settings.runs_dir / "refits").iterdir())
 
@@ -68,7 +72,7 @@ def test_a_crash_after_the_opening_leaves_it_counted(
         patch.setattr(evaluations, "scored", crash)
         with pytest.raises(KeyboardInterrupt):
             run(settings, study, 1)
-    assert latest(settings.runs_dir, "iris", "iris-1", 1) is None
+    assert latest(settings.runs_dir, study, 1) is None
     assert run(settings, study, 1)[0].opening.number == 2
 
 
@@ -79,9 +83,10 @@ def test_without_mlflow_the_ledger_stands(
         raise TrackingError("MLflow: no answer.")
 
     monkeypatch.setattr(Tracker, "open_single", fail)
-    found, printed = run(settings, new_study(), 1)
+    study = new_study()
+    found, printed = run(settings, study, 1)
     assert "MLflow: no answer. The ledger has the scores all the same." in printed
-    assert latest(settings.runs_dir, "iris", "iris-1", 1) == found.opening
+    assert latest(settings.runs_dir, study, 1) == found.opening
 
 
 def test_a_seed_that_fails_is_said_and_the_others_are_scored(
@@ -99,11 +104,12 @@ def test_a_seed_that_fails_is_said_and_the_others_are_scored(
 def test_if_all_seeds_diverge_the_test_set_stays_closed(
     engine: InlineEngine, settings: Settings
 ) -> None:
+    study = new_study(config=DIVERGING)
     with pytest.raises(
         EvaluationFailedError, match=r"None of 2 refits .* stays closed.* diverged"
     ):
-        run(settings, new_study(config=DIVERGING))
-    assert openings(settings.runs_dir, "iris", "iris-1") == []
+        run(settings, study)
+    assert openings(settings.runs_dir, study) == []
     assert not (settings.runs_dir / "mlflow.db").exists()
 
 
@@ -117,9 +123,10 @@ def test_a_worker_lost_twice_ends_it_with_a_sentence(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, InlineEngine(1, faults={2: "lost", 3: "lost"}))
+    study = new_study()
     with pytest.raises(CallsFailedError, match=r"lost twice .* fewer --workers"):
-        run(settings, new_study(), 1)
-    assert len(openings(settings.runs_dir, "iris", "iris-1")) == 1
+        run(settings, study, 1)
+    assert len(openings(settings.runs_dir, study)) == 1
 
 
 def test_a_study_without_a_completed_trial_cannot_be_evaluated(

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from search.study import Record
+from search.tracking import trial_log
 from search.tracking.tracker import NOTE, DatasetInfo, Tracker, TrackingError
 from search.tracking.trial_log import (
     MlflowTrialLog,
@@ -21,10 +22,10 @@ from search.tracking.trial_log import (
     trial_name,
     written,
 )
-from spaces.config import Config
+from spaces.config import Augmentation, Config
 from spaces.presets import PRESETS
 
-DATASET = DatasetInfo("fake", "abc", 8, 2, (4,), 2)
+DATASET = DatasetInfo("fake", "abc", 8, 2, (8, 8, 1), 2)
 CONFIG = PRESETS["mnist_conv_net"].config
 ROWS = [
     {"epoch": 1.0, "val_accuracy": 0.5, "val_loss": 1.0, "learning_rate": 0.1, "epoch_seconds": 2},
@@ -86,10 +87,23 @@ class FakeTracker:
             raise TrackingError("MLflow: no answer.")
 
 
-def log_to(tracker: FakeTracker, warnings: list[str] | None = None) -> MlflowTrialLog:
+def log_to(
+    tracker: FakeTracker, warnings: list[str] | None = None, dataset: DatasetInfo = DATASET
+) -> MlflowTrialLog:
     warn = [] if warnings is None else warnings
     tags = {"precision": "float32", "git_commit": "abc"}
-    return MlflowTrialLog(cast("Tracker", tracker), "parent", DATASET, tags, warn.append)
+    return MlflowTrialLog(cast("Tracker", tracker), "parent", dataset, tags, warn.append)
+
+
+def test_runs_of_a_table_have_no_augmentation() -> None:
+    tracker = FakeTracker()
+    log = log_to(tracker, dataset=replace(DATASET, shape=(4,)))
+    log.begin(17, RECORD)
+    of_trial = tracker.last("open_trial")["parameters"]
+    log.finalist("t017 seed 1", 17, 0, RECORD, {})
+    for parameters in (of_trial, tracker.last("open_trial")["parameters"]):
+        assert parameters["learning_rate"] == 0.001
+        assert not set(Augmentation.model_fields) & set(parameters)
 
 
 def test_a_trial_is_named_by_number_and_config() -> None:
@@ -328,15 +342,34 @@ def test_a_trial_without_a_run_is_not_stored() -> None:
     assert "close_trial" not in [name for name, _ in tracker.calls]
 
 
+def committed(folder: Path) -> None:
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run(
+        ["git", *author, "commit", "-q", "--allow-empty", "-m", "one"], cwd=folder, check=True
+    )
+
+
+def test_the_commit_is_the_project_s_wherever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = git_commit()
+    committed(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert git_commit() == ours
+
+
 def test_the_commit_of_a_repository_and_of_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() == ""
-    subprocess.run(["git", "init", "-q"], check=True)
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    committed(tmp_path)
     assert len(git_commit()) == 40
+    (tmp_path / "site-packages").mkdir()
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path / "site-packages")
+    assert git_commit() == ""
+    monkeypatch.setattr(trial_log, "SOURCE", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit() == ""
