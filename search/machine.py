@@ -82,8 +82,13 @@ class Machine:
         As many as were asked for; else as there are cores, or places on GPUs, and room for.
         """
         gib = IMAGES_GIB if images else TABLES_GIB
-        room = max(1, int((self.memory_gib - COORDINATOR_GIB) / gib))
+        room = int((self.memory_gib - COORDINATOR_GIB) / gib)
         wanted = asked or int(min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials))
+        if room < 1:
+            return asked or 1, (
+                f"{self.memory_gib:.3g} GiB are less than one worker needs ({gib:g} GiB beside"
+                f" {COORDINATOR_GIB:g} GiB): trials may fail for lack of memory"
+            )
         if wanted > room:
             note = (
                 f"memory for {n_of(room, 'worker')} instead of {wanted}, at {gib:g} GiB each"
