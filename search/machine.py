@@ -107,14 +107,23 @@ class Machine:
     def precision(self, asked: AskedPrecision, *, images: bool) -> tuple[Precision, str]:
         """Which to train in, and what is to be said of it.
 
-        Convolutions train twice as fast in bfloat16 on CPUs that have it, and GPUs are taken to
-        be alike; the small dense networks for tables gain nothing, and keep float32.
+        Convolutions train twice as fast in bfloat16 on a CPU with AMX; GPUs and CPUs that have it
+        without AMX are taken to be alike, and have not been tried. The small dense networks for
+        tables gain nothing, and keep float32.
         """
         if asked == "auto":
             return ("bfloat16" if images and self.bfloat16 else "float32"), ""
-        if asked == "bfloat16" and not (self.bfloat16 or self.gpus):
-            return asked, "bfloat16 is emulated here: about half as fast as --precision float32"
-        return asked, ""
+        if asked == "float32" or self.bfloat16:
+            return asked, ""
+        if self.gpus:
+            return asked, (
+                "bfloat16 saves no time on GPUs without it: TensorFlow computes in float32 there"
+            )
+        # TensorFlow emulates it by oneDNN on CPUs with AVX-512, and by its own kernels on others.
+        return asked, (
+            "bfloat16 is emulated here: slower than --precision float32, for images 2 to 3 times"
+            " on a CPU with AVX-512 and more than 10 times on one without"
+        )
 
     def runtime(self, task: Task) -> Runtime:
         """How a worker trains the task if nothing else is asked for."""
