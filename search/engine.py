@@ -80,26 +80,36 @@ class Engine(Protocol):
         """
 
     def wait(self, seconds: float) -> list[Job]:
-        """The jobs that have ended since, at the latest after so many seconds."""
+        """The jobs that have ended since, at the latest after so many seconds.
+
+        Raises:
+            NoWorkerError: as above, for a job that was held back.
+        """
 
     def kill(self, job: Job) -> None:
         """Restarts the worker that is at `job`, which then ends with WorkerLostError."""
 
 
 class DaskJob:
-    """A future until it ends, then what came of it.
+    """A future once it is sent, then what came of it.
 
     The future is let go at once: Dask would work anew for a result that died with its worker.
+
+    Attributes:
+        worker: That it is meant for, then that has it; empty for any.
     """
 
-    def __init__(self, future: distributed.Future, worker: str) -> None:
-        self.future = future
+    def __init__(self, worker: str, future: distributed.Future | None = None) -> None:
         self.worker = worker
+        self.future = future
         self._value: object = None
         self._error: Exception | None = None
 
     def end(self, *, out_of_memory: Callable[[], bool]) -> None:
         """Fetches what the work returned or raised."""
+        if self.future is None:  # it was killed before it was sent
+            self._error = WorkerLostError(out_of_memory=False)
+            return
         try:
             self.worker, self._value = self.future.result(RESULT_SECONDS)
         except (
@@ -112,6 +122,10 @@ class DaskJob:
             self._error = error
         self.future.release()
 
+    @property
+    def done(self) -> bool:
+        return self.future is None or self.future.done()
+
     def result(self) -> Any:  # noqa: ANN401 - whatever the work returns
         if self._error is not None:
             raise self._error
@@ -123,6 +137,7 @@ class DaskEngine:
 
     def __init__(self, client: distributed.Client, n_workers: int) -> None:
         self._client = client
+        self._held: dict[DaskJob, tuple[Any, ...]] = {}
         self._open: list[DaskJob] = []
         self._workers: list[str] = []
         self._n_done: collections.Counter[str] = collections.Counter()
@@ -130,55 +145,72 @@ class DaskEngine:
         self.n_workers = n_workers
 
     def submit(self, work: Callable[..., Any], *arguments: object, near: Job | None) -> DaskJob:
-        worker = self._place(near.worker if isinstance(near, DaskJob) else None)
-        # The only worker needs no naming, and should it be gone, its successor may do the work.
-        only = len(self._workers) == 1
-        place = {} if only else {"workers": [worker], "allow_other_workers": True}
-        future = self._client.submit(_located, work, *arguments, pure=False, **place)
-        job = DaskJob(future, worker)
-        self._open.append(job)
+        job = DaskJob(near.worker if isinstance(near, DaskJob) else "")
+        self._held[job] = (work, *arguments)
+        self._send_held()
         return job
 
     def wait(self, seconds: float) -> list[Job]:
         self._workers = []  # by the next job some may have gone or come
         # A cancelled job is one that has ended, and no error of this call.
         with contextlib.suppress(distributed.TimeoutError, concurrent.futures.CancelledError):
-            distributed.wait(
-                [job.future for job in self._open], seconds, return_when="FIRST_COMPLETED"
-            )
-        ended = [job for job in self._open if job.future.done()]
+            futures = [job.future for job in self._open if job.future is not None]
+            distributed.wait(futures, seconds, return_when="FIRST_COMPLETED")
+        ended = [job for job in self._open if job.done]
         self._open = [job for job in self._open if job not in ended]
         for job in ended:
             job.end(out_of_memory=self._new_memory_events)
             self._n_done[job.worker] += 1
+        self._send_held()
         return list(ended)
 
     def kill(self, job: Job) -> None:
         if not isinstance(job, DaskJob):
             raise TypeError(f"not a job of this engine: {job!r}")
+        if job.future is None:
+            if self._held.pop(job, None):  # else it was killed before
+                self._open.append(job)
+            return
         for worker, keys in self._client.processing().items():
             if job.future.key in [str(key) for key in keys]:
                 self._restart(worker)
                 return
         job.future.cancel()  # no worker has it
 
-    def _place(self, wanted: str | None) -> str:
+    def _send_held(self) -> None:
+        while self._held:
+            job, call = next(iter(self._held.items()))
+            worker = self._place(job.worker)
+            if worker is None:
+                return
+            # The only one needs no naming, and should it be gone, its successor may do the work.
+            only = len(self._workers) == 1
+            place = {} if only else {"workers": [worker], "allow_other_workers": True}
+            job.worker = worker
+            job.future = self._client.submit(_located, *call, pure=False, **place)
+            self._open.append(job)
+            del self._held[job]
+
+    def _place(self, wanted: str) -> str | None:
         """The wanted worker, unless it is gone or another has less to do.
 
-        Dask would have to guess how long a segment takes, and never starts what was meant for a
-        worker that is gone if all others are gone too.
+        None while all are busy and one is missing: its successor comes within seconds, and Dask
+        would leave the job where it is. Dask would also have to guess how long a segment takes,
+        and never starts what was meant for a worker that is gone if all others are gone too.
         """
         load = dict.fromkeys(self._known_workers(), 0)
         for job in self._open:
             if job.worker in load:
                 load[job.worker] += 1
         least = min(load.values())
+        if least > 0 and len(load) < self.n_workers:
+            return None
         able = [worker for worker in load if load[worker] == least]
-        worker = wanted if wanted is not None and wanted in able else able[0]
+        worker = wanted if wanted in able else able[0]
         if least == 0 and self._n_done[worker] >= RECYCLE_JOBS:
             del self._n_done[worker]
             self._restart(worker)
-            return self._place(None)
+            return self._place("")
         return worker
 
     def _known_workers(self) -> list[str]:

@@ -82,8 +82,13 @@ class Machine:
         As many as were asked for; else as there are cores, or places on GPUs, and room for.
         """
         gib = IMAGES_GIB if images else TABLES_GIB
-        room = max(1, int((self.memory_gib - COORDINATOR_GIB) / gib))
+        room = int((self.memory_gib - COORDINATOR_GIB) / gib)
         wanted = asked or int(min(self.cores, self.gpus * WORKERS_A_GPU or self.cores, trials))
+        if room < 1:
+            return asked or 1, (
+                f"{self.memory_gib:.3g} GiB are less than one worker needs ({gib:g} GiB beside"
+                f" {COORDINATOR_GIB:g} GiB): trials may fail for lack of memory"
+            )
         if wanted > room:
             note = (
                 f"memory for {n_of(room, 'worker')} instead of {wanted}, at {gib:g} GiB each"
@@ -102,14 +107,23 @@ class Machine:
     def precision(self, asked: AskedPrecision, *, images: bool) -> tuple[Precision, str]:
         """Which to train in, and what is to be said of it.
 
-        Convolutions train twice as fast in bfloat16 on CPUs that have it, and GPUs are taken to
-        be alike; the small dense networks for tables gain nothing, and keep float32.
+        Convolutions train twice as fast in bfloat16 on a CPU with AMX; GPUs and CPUs that have it
+        without AMX are taken to be alike, and have not been tried. The small dense networks for
+        tables gain nothing, and keep float32.
         """
         if asked == "auto":
             return ("bfloat16" if images and self.bfloat16 else "float32"), ""
-        if asked == "bfloat16" and not (self.bfloat16 or self.gpus):
-            return asked, "bfloat16 is emulated here: about half as fast as --precision float32"
-        return asked, ""
+        if asked == "float32" or self.bfloat16:
+            return asked, ""
+        if self.gpus:
+            return asked, (
+                "bfloat16 saves no time on GPUs without it: TensorFlow computes in float32 there"
+            )
+        # TensorFlow emulates it by oneDNN on CPUs with AVX-512, and by its own kernels on others.
+        return asked, (
+            "bfloat16 is emulated here: slower than --precision float32, for images 2 to 3 times"
+            " on a CPU with AVX-512 and more than 10 times on one without"
+        )
 
     def runtime(self, task: Task) -> Runtime:
         """How a worker trains the task if nothing else is asked for."""

@@ -31,13 +31,14 @@ class SparingHalving(BasePruner):
         if math.isnan(score):
             return True
         trials = study.get_trials(deepcopy=False)
-        others = [
-            sign * other.intermediate_values[step]
-            for other in trials
-            if other.number != trial.number and step in other.intermediate_values
+        # Its own score is among them, and not above itself.
+        scores = [
+            sign * each.intermediate_values[step]
+            for each in trials
+            if step in each.intermediate_values
         ]
-        n_places = max(1, (len(others) + 1) // REDUCTION)
-        if sum(other > score for other in others) < n_places:
+        n_places = max(1, len(scores) // REDUCTION)
+        if sum(each > score for each in scores) < n_places:
             return False
         completed = [other for other in trials if other.state == TrialState.COMPLETE]
         best = max(completed, key=lambda other: sign * (other.value or 0.0), default=None)

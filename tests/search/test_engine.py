@@ -162,6 +162,32 @@ def test_a_worker_that_dies_is_replaced(engine: DaskEngine) -> None:
     assert len({job.result() for job in jobs}) == 2
 
 
+def test_a_job_waits_for_a_dead_workers_successor_and_not_for_a_busy_worker(
+    engine: DaskEngine,
+) -> None:
+    busy = engine.submit(hang, near=None)
+    lost = engine.submit(die, near=None)
+    with pytest.raises(WorkerLostError):
+        value(engine, lost)
+    again = engine.submit(add, 1, 2, near=None)
+    assert value(engine, again) == 3
+    assert again.worker != busy.worker
+    engine.kill(busy)
+    ended(engine, busy)
+
+
+def test_without_a_successor_the_job_is_done_by_the_worker_that_is_left() -> None:
+    with local_engine(1) as left:
+        left.n_workers = 2
+        busy, held, killed = (left.submit(pause, 0.5, near=None) for _ in range(3))
+        for _ in range(2):
+            left.kill(killed)
+        assert ended(left, killed, busy, held) == [killed, busy, held]
+        assert busy.result() == held.result()
+        with pytest.raises(WorkerLostError):
+            killed.result()
+
+
 def test_a_worker_that_is_gone_already_is_not_restarted(engine: DaskEngine) -> None:
     engine._restart("tcp://127.0.0.1:1")
     assert value(engine, engine.submit(add, 1, 2, near=None)) == 3
@@ -218,7 +244,7 @@ def test_a_hanging_job_can_be_ended(engine: DaskEngine) -> None:
 
 def test_a_job_that_no_worker_has_begun_can_be_ended(engine: DaskEngine) -> None:
     nowhere = engine._client.submit(engines._located, process, workers=["tcp://127.0.0.1:1"])
-    job = DaskJob(nowhere, "nowhere")
+    job = DaskJob("nowhere", nowhere)
     engine._open.append(job)
     assert engine.wait(0.2) == []
     engine.kill(job)
@@ -232,7 +258,7 @@ def test_a_result_that_died_with_the_last_worker_is_not_waited_for_for_ever(
     """Dask would work it out anew, on a worker that never comes."""
     monkeypatch.setattr(engines, "RESULT_SECONDS", 0.2)
     nowhere = engine._client.submit(engines._located, process, workers=["tcp://127.0.0.1:1"])
-    job = DaskJob(nowhere, "nowhere")
+    job = DaskJob("nowhere", nowhere)
     job.end(out_of_memory=lambda: False)
     with pytest.raises(WorkerLostError):
         job.result()
