@@ -1,133 +1,60 @@
 """The coordinator at scale, with simulated workers that answer at once.
 
-    .venv/bin/python -m benchmarks.coordinator [--quick]
+    .venv/bin/python -m benchmarks.coordinator [--repeats 3] [--quick]
 
-results:  segment results a second that it takes in from 100 workers, with study, records and
-          checkpoints of 1 MB on disk as in a search, without MLflow and with it. A trial comes
-          back ten times, as one of three minutes does; new trials are drawn in between.
-ask+tell: seconds for a new trial and for the end of one, in studies of 1,000 and 10,000 trials.
-resume:   seconds to open a study of so many trials and take it up, in a process of its own, and
-          that process's memory before and after.
+results: segment results a second that it takes in from 100 workers until 300 trials have ended,
+         without MLflow and with it. Trials are judged at every rung, most end there, and new ones
+         are drawn; study, records and checkpoints of 8 MB are written as in a search. Beside it
+         what the disk alone would allow: checkpoints of that size, written as a search does.
+costs:   milliseconds, in studies of 1,000 and 10,000 trials, for drawing a trial near a good one
+         and by TPE, for the verdict at the first rung, and for writing the end of a trial.
+resume:  seconds to open a study of so many trials and take it up, in a process of its own, and
+         that process's memory before and after.
+
+The tables show medians, over repeats or draws, with ranges or 95th percentiles.
 """
 
 import argparse
-import dataclasses
+import itertools
 import multiprocessing
-import os
-import random
 import statistics
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import psutil
-from optuna.trial import create_trial
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import store
-from pipelines.segment import Segment, SegmentResult
-from pipelines.tasks import find_task
+from benchmarks.simulated_search import CHECKPOINT, TASK, NoLog, NoView, ReadyEngine, fill
 from search import sampler
 from search import study as studies
-from search.book import TrialBook
+from search.book import FILES_AT_ONCE, TrialBook
+from search.checkpoints import Checkpoints
 from search.coordinator import Coordinator
-from search.engine import Job
+from search.sampler import ReseededTPE
 from search.settings import Settings
 from search.study import Record
 from search.tracking.tracker import DatasetInfo, Tracker
 from search.tracking.trial_log import MlflowTrialLog
 
-TASK = find_task("fashion")
-CHECKPOINT = os.urandom(1_000_000)
-SEGMENTS = 10
+N_WORKERS = 100
 GOAL = 200
 """Results a second, with MLflow as well: no search runs without it."""
+SAMPLERS = {"draw near a good one": 1.0, "draw by TPE": 0.0}
+"""Share of the trials that are drawn near a good one."""
 
 
-class NoLog:
-    """A log that costs nothing."""
-
-    def begin(self, number: int, record: Record) -> str:
-        return "run"
-
-    def progress(self, record: Record, rows: object) -> None: ...
-
-    def end(self, record: Record, artifacts: object) -> bool:
-        return True
-
-    def best_so_far(self, score: float, n_finished: int) -> None: ...
-
-
-class NoView:
-    def update(self, coordinator: Coordinator) -> None: ...
-
-    def ended(self, number: int, record: Record) -> None: ...
-
-
-@dataclasses.dataclass(eq=False)
-class ReadyJob:
-    value: object
-
-    def result(self) -> Any:  # noqa: ANN401 - as the engine's
-        return self.value
-
-
-class ReadyEngine:
-    """Workers that have always just finished, a segment or a trial's artifacts."""
-
-    def __init__(self, n_workers: int) -> None:
-        self.n_workers = n_workers
-        self.n_results = 0
-        self._n_segments: Counter[str] = Counter()
-        self._done: list[Job] = []
-
-    def submit(self, work: Callable[..., Any], *arguments: Any, near: Job | None) -> Job:  # noqa: ANN401 - a segment first
-        job = ReadyJob(self._trained(arguments[0]) if work.__name__ == "train_segment" else {})
-        self._done.append(job)
-        return job
-
-    def wait(self, seconds: float) -> list[Job]:
-        done, self._done = self._done, []
-        self.n_results += sum(isinstance(job.result(), SegmentResult) for job in done)
-        return done
-
-    def kill(self, job: Job) -> None:
-        raise AssertionError(f"{job!r} has ended: no job here is ever too slow to be killed")
-
-    def _trained(self, segment: Segment) -> SegmentResult:
-        """A part of the way to the next rung; the trial's last one reaches its end."""
-        self._n_segments[segment.key] += 1
-        n_done = self._n_segments[segment.key]
-        score = random.random()  # noqa: S311 - nothing secret
-        row = dict.fromkeys(("train_loss", "train_accuracy", "val_loss"), 1 - score)
-        row |= {"epoch": float(n_done), "val_accuracy": score, "learning_rate": 0.01}
-        ends = n_done >= SEGMENTS
-        return SegmentResult(
-            rows=[row | {"epoch_seconds": 1.0}],
-            best=row,
-            reached=ends,
-            stop="finished" if ends else None,
-            checkpoint=CHECKPOINT,
-            summary="a network",
-            n_parameters=1000,
-            build_seconds=0.0,
-            train_seconds=1.0,
-            total_seconds=1.0,
-        )
-
-
-def results_a_second(n_trials: int, *, mlflow: bool) -> float:
+def results_a_second(n_trials: int, seed: int, *, mlflow: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(trials=n_trials, workers=100, runs_dir=Path(folder))
+        settings = Settings(trials=n_trials, workers=N_WORKERS, seed=seed, runs_dir=Path(folder))
         study = studies.open_study(settings, TASK, TASK.space, TASK.training, "digest")
-        engine = ReadyEngine(100)
+        engine = ReadyEngine(N_WORKERS)
         coordinator = Coordinator(
             TASK,
             TASK.space,
@@ -141,7 +68,23 @@ def results_a_second(n_trials: int, *, mlflow: bool) -> float:
         )
         began = time.perf_counter()
         coordinator.run()
-        return engine.n_results / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return {
+            "mlflow": mlflow,
+            "seed": seed,
+            "results": engine.n_results,
+            "trials": coordinator.book.counts,
+            "results_a_second": round(engine.n_results / seconds, 1),
+        }
+
+
+def checkpoints_a_second(n_files: int) -> float:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        checkpoints = Checkpoints(Path(folder), "study")
+        began = time.perf_counter()
+        epochs, contents = itertools.repeat(1.0), itertools.repeat(CHECKPOINT)
+        list(pool.map(checkpoints.save, range(n_files), epochs, contents))
+        return round(n_files / (time.perf_counter() - began), 1)
 
 
 def _log(settings: Settings, study: optuna.Study) -> MlflowTrialLog:
@@ -159,20 +102,49 @@ def _log(settings: Settings, study: optuna.Study) -> MlflowTrialLog:
     return MlflowTrialLog(tracker, parent, dataset, {}, print)
 
 
-def large_study(n_trials: int, repeats: int) -> dict[str, Any]:
-    """Ask and tell in a study of `n_trials`, and what it takes to open it again."""
+def large_study(n_trials: int, n_draws: int, repeats: int) -> dict[str, Any]:
+    """What trials cost in a study of `n_trials`, and what it takes to open it again."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(runs_dir=Path(folder))
         study = studies.open_study(settings, TASK, TASK.space, TASK.training, "digest")
-        _fill(study, n_trials)
-        asks = [_ask_and_tell(study) for _ in range(repeats + 1)][1:]
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-            resumed = fresh.submit(_resume, settings).result()
-        return {
-            "trials": n_trials,
-            "ask_tell_seconds": [round(seconds, 4) for seconds in asks],
-            **resumed,
-        }
+        fill(study, TASK.space, n_trials)
+        costs: dict[str, list[float]] = {name: [] for name in (*SAMPLERS, "verdict", "end")}
+        for name, share in SAMPLERS.items():
+            drawing = ReseededTPE(0)
+            study.sampler, drawing.neighbours = drawing, share
+            for _ in range(n_draws + 1):
+                _one_trial(study, name, costs)
+        resumed = []
+        for _ in range(repeats):
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+                resumed.append(fresh.submit(_resume, settings).result())
+    # A sampler's first draw reads the whole history.
+    drawn = {name: costs[name][1:] for name in SAMPLERS}
+    milliseconds = {
+        name: [round(each * 1000, 2) for each in own] for name, own in (costs | drawn).items()
+    }
+    return {"trials": n_trials, "milliseconds": milliseconds, "resumed": resumed}
+
+
+def _one_trial(study: optuna.Study, drawing: str, costs: dict[str, list[float]]) -> None:
+    """Draws a trial, judges it at the first rung and ends it; notes what each took."""
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it returns
+        began = time.perf_counter()
+        result = work()
+        costs[name].append(time.perf_counter() - began)
+        return result
+
+    trial = timed(drawing, lambda: sampler.ask(study, TASK.space))
+    row = {"epoch": 1.0, "val_accuracy": 0.5}
+    record = Record({}, seed=1, state="completed", best=row)
+
+    def judge() -> bool:
+        studies.report(trial, row["val_accuracy"], 1)
+        return bool(trial.should_prune())
+
+    timed("verdict", judge)
+    timed("end", lambda: studies.tell(study, trial, record))
 
 
 def _resume(settings: Settings) -> dict[str, float]:
@@ -181,74 +153,60 @@ def _resume(settings: Settings) -> dict[str, float]:
     study = studies.open_study(settings, TASK, TASK.space, TASK.training, "digest")
     TrialBook(TASK, TASK.space, study, settings, TASK.training, NoLog()).take_up()
     return {
-        "resume_seconds": round(time.perf_counter() - began, 2),
-        "memory_mib_before": before // 2**20,
-        "memory_mib": psutil.Process().memory_info().rss // 2**20,
+        "seconds": round(time.perf_counter() - began, 2),
+        "mib_before": before // 2**20,
+        "mib": psutil.Process().memory_info().rss // 2**20,
     }
 
 
-def _fill(study: optuna.Study, n_trials: int) -> None:
-    """Finished trials, drawn at random, with records as a search leaves them."""
-    at_random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    scores = np.random.default_rng(0).random(n_trials)
-    for number in range(n_trials):
-        trial = at_random.ask()
-        config = TASK.space.sample(trial, TASK.training)
-        row = {"epoch": 1.0, "val_accuracy": float(scores[number])}
-        record = Record(
-            config.model_dump(mode="json", exclude_none=True),
-            seed=1,
-            state="completed",
-            rows=[row | {"epoch": float(epoch)} for epoch in range(1, SEGMENTS + 1)],
-            best=row,
-            summary="a layer\n" * 30,
-        )
-        frozen = at_random._storage.get_trial(trial._trial_id)
-        study.add_trial(
-            create_trial(
-                params=frozen.params,
-                distributions=frozen.distributions,
-                values=[scores[number]],
-                user_attrs={"record": dataclasses.asdict(record)},
-            )
-        )
+def show_costs(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table("", box=None)
+    for row in rows:
+        table.add_column(f"{row['trials']:,} trials", justify="right")
+    for name in rows[0]["milliseconds"]:
+        table.add_row(f"{name}, ms", *(_with_p95(row["milliseconds"][name]) for row in rows))
+    for name, heading in (("seconds", "resume, s"), ("mib", "memory then, MiB")):
+        table.add_row(heading, *(_with_range([e[name] for e in row["resumed"]]) for row in rows))
+    return table
 
 
-def _ask_and_tell(study: optuna.Study) -> float:
-    began = time.perf_counter()
-    trial = sampler.ask(study, TASK.space)
-    row = {"epoch": 1.0, "val_accuracy": 0.5}
-    studies.tell(study, trial, Record({}, seed=1, state="completed", best=row))
-    return time.perf_counter() - began
+def show_rates(runs: Sequence[dict[str, Any]], disk: Sequence[float]) -> Table:
+    table = Table("results a second", "measured", "goal", box=None)
+    for heading, mlflow in (("without MLflow", False), ("with MLflow", True)):
+        rates = [run["results_a_second"] for run in runs if run["mlflow"] == mlflow]
+        table.add_row(heading, _with_range(rates), f"{GOAL}")
+    table.add_row("checkpoints alone", _with_range(disk), "")
+    return table
+
+
+def _with_range(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def _with_p95(values: Sequence[float]) -> str:
+    p95 = statistics.quantiles(values, n=20)[-1]
+    return f"{statistics.median(values):.1f} (95 %: {p95:.1f})"
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    rates = {
-        f"results_a_second_{name}": round(results_a_second(110 if quick else 300, mlflow=mlflow))
-        for name, mlflow in (("without_mlflow", False), ("with_mlflow", True))
-    }
-    sizes = (100, 300) if quick else (1_000, 10_000)
-    studies_ = [large_study(size, 5 if quick else 20) for size in sizes]
-    store.save("coordinator_quick" if quick else "coordinator", {**rates, "studies": studies_})
-    table = Table("trials", "ask + tell, ms", "resume, s", "memory, MiB", box=None)
-    for row in studies_:
-        asked = statistics.median(row["ask_tell_seconds"]) * 1000
-        table.add_row(
-            f"{row['trials']:,}",
-            f"{asked:.0f}",
-            f"{row['resume_seconds']}",
-            f"{row['memory_mib']}",
-        )
-    Console().print(table)
-    speeds = Table("results a second", "measured", "goal", box=None)
-    for name, rate in rates.items():
-        speeds.add_row(
-            name.removeprefix("results_a_second_").replace("_", " "), f"{rate}", f"{GOAL}"
-        )
-    Console().print(speeds)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="once, and small studies")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        repeats, n_trials, n_draws, sizes = 1, 110, 5, (100, 300)
+    else:
+        repeats, n_trials, n_draws, sizes = arguments.repeats, 300, 100, (1_000, 10_000)
+    runs = [
+        results_a_second(n_trials, seed, mlflow=mlflow)
+        for seed in range(repeats)
+        for mlflow in (False, True)
+    ]
+    disk = [checkpoints_a_second(n_trials) for _ in range(repeats)]
+    large = [large_study(size, n_draws, repeats) for size in sizes]
+    content = {"workers": N_WORKERS, "runs": runs, "checkpoints_a_second": disk, "studies": large}
+    store.save("coordinator_quick" if arguments.quick else "coordinator", content)
+    Console().print(show_rates(runs, disk), "", show_costs(large), sep="\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import store
-from benchmarks.throughput import first_rows
+from benchmarks.throughput_cases import first_rows
 from pipelines.segment import prepare
 from pipelines.tasks import find_task
 from search.machine import Machine

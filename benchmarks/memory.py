@@ -1,16 +1,22 @@
 """Memory of the workers over 200 trials in a row: a curve, and its slope.
 
-    .venv/bin/python -m benchmarks.memory [--trials 200] [--quick]
+    .venv/bin/python -m benchmarks.memory [--task churn] [--no-recycling] [--trials 200] [--quick]
 
-Runs a churn search, whose trials are short, and looks at its processes once a second. Writes
-`results/memory.json` and `docs/memory.png`. Memory is what a process has for itself (unique set
-size): forked workers share TensorFlow's libraries. It counts while all workers are there: what one
-shares with nobody any more, or not yet, would look like growth. Growth is told by half of the
-trials, as the first ones fill the pools of the libraries.
+Runs a search and looks at its processes once a second: of churn, whose trials are short, or of
+`digits`, which are images. Writes `results/memory.json` and `docs/memory.png`; of another task, or
+without recycling, results under a name of their own and no picture. Memory is what a process has
+for itself (unique set size): forked workers share TensorFlow's libraries. It counts while all
+workers are there: what one shares with nobody any more, or not yet, would look like growth.
+
+Growth is told by half of the trials, as the first ones fill the pools of the libraries: by a line
+through the medians of ten blocks of trials, and by the least and the greatest step from a block to
+the next. That range is no interval of confidence: what memory one trial leaves is there at the
+next, so no number of blocks can be taken for independent.
 """
 
 import argparse
 import contextlib
+import itertools
 import math
 import sqlite3
 import statistics
@@ -29,16 +35,18 @@ from rich.table import Table
 from scipy import stats
 
 from benchmarks import store
-from pipelines.tasks import find_task
+from pipelines.tasks import TASKS, find_task
 from search.machine import Machine
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 PICTURE = Path(__file__).parent.parent / "docs" / "memory.png"
-TASK = "churn"
+DEFAULT_TASK = "churn"
 BLOCKS = 10
-"""Into which each half of the trials is divided; a line is fitted to the blocks' medians."""
+"""Into which each half of the trials is divided."""
+WIDTH = 100
+"""Of the table, also where the output is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -52,30 +60,35 @@ class Point:
 
 @dataclass(frozen=True)
 class Growth:
-    """A worker's memory over some of the search, by a line through its blocks of trials.
+    """A worker's memory over some of the search, told from blocks of trials.
 
     Attributes:
+        since: Trials that had ended when the worker was first seen in it, `until` when last.
         first: MiB in the first block, `last` in the last: medians.
         slope: MiB for each trial that any worker finishes; nan with fewer than three blocks.
-        half_width: Of the slope's 95 % interval, by Student's t.
+        steps: The least and the greatest step from a block to the next, in MiB a trial.
     """
 
     worker: int
+    since: int
+    until: int
     first: float
     last: float
     slope: float
-    half_width: float
+    steps: tuple[float, float]
 
 
-def watch(n_trials: int) -> list[Point]:
+def watch(task: str, n_trials: int, *, recycling: bool) -> list[Point]:
     """What was seen while all workers were there."""
     points: list[Point] = []
+    hpsearch = [str(Path(sys.executable).with_name("hpsearch"))]
+    if not recycling:
+        hpsearch = [sys.executable, "-m", "benchmarks.no_recycling"]
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).with_name("hpsearch")), "search", TASK]
+        options = ["--finalists", "0", "--trials", str(n_trials), "--runs-dir", folder]
         began = time.perf_counter()
         with subprocess.Popen(
-            [*command, "--finalists", "0", "--trials", str(n_trials), "--runs-dir", folder],
-            stdout=subprocess.DEVNULL,
+            [*hpsearch, "search", task, *options], stdout=subprocess.DEVNULL
         ) as search:
             while search.poll() is None:
                 seconds = time.perf_counter() - began
@@ -84,7 +97,7 @@ def watch(n_trials: int) -> list[Point]:
                 time.sleep(1)
         if search.returncode:
             raise RuntimeError(f"the search ended with exit status {search.returncode}")
-    images = find_task(TASK).has_images
+    images = find_task(task).has_images
     n_workers, _ = Machine.here().workers(None, n_trials, images=images)
     return [point for point in points if len(point.mib) == n_workers]
 
@@ -121,46 +134,51 @@ def growth(points: list[Point], first: int, last: int) -> list[Growth]:
     block = max(1, (last - first) // BLOCKS)
     inside = [point for point in points if first <= point.n_finished < last]
     found = []
-    for worker in sorted({worker for point in inside for worker in point.mib}):
+    for worker in dict.fromkeys(worker for point in inside for worker in point.mib):
+        own = [point for point in inside if worker in point.mib]
         # A trial's own memory comes and goes between two looks: medians leave that out.
         medians = {
             number * block: statistics.median(point.mib[worker] for point in seen)
-            for number, seen in groupby(
-                (point for point in inside if worker in point.mib),
-                key=lambda point: point.n_finished // block,
-            )
+            for number, seen in groupby(own, key=lambda point: point.n_finished // block)
         }
-        found.append(_line(worker, medians))
+        slope, steps = _slope(medians), _steps(medians)
+        since, until = own[0].n_finished, own[-1].n_finished
+        mib = list(medians.values())
+        found.append(Growth(worker, since, until, mib[0], mib[-1], slope, steps))
     return found
 
 
-def _line(worker: int, medians: dict[int, float]) -> Growth:
-    trials, mib = list(medians), list(medians.values())
-    slope = half_width = math.nan
-    if len(trials) > 2:
-        line = stats.linregress(trials, mib)
-        slope = float(line.slope)
-        # No error can be told where all medians are equal.
-        error = 0.0 if math.isnan(line.stderr) else float(line.stderr)
-        half_width = float(stats.t.ppf(0.975, len(trials) - 2)) * error
-    return Growth(worker, mib[0], mib[-1], round(slope, 4), round(half_width, 4))
+def _slope(medians: dict[int, float]) -> float:
+    if len(medians) < 3:
+        return math.nan
+    return round(float(stats.linregress(list(medians), list(medians.values())).slope), 4)
+
+
+def _steps(medians: dict[int, float]) -> tuple[float, float]:
+    steps = [
+        (mib - mib_before) / (trial - trial_before)
+        for (trial_before, mib_before), (trial, mib) in itertools.pairwise(medians.items())
+    ]
+    return (round(min(steps), 4), round(max(steps), 4)) if steps else (math.nan, math.nan)
 
 
 def show(halves: dict[str, list[Growth]]) -> Table:
-    table = Table("trials", "worker", box=None)
-    for heading in ("from, MiB", "to, MiB", "MiB a trial", "95 % interval"):
+    table = Table("trials", "worker", "there", box=None)
+    for heading in ("from, MiB", "to, MiB", "MiB a trial", "from block to block"):
         table.add_column(heading, justify="right")
-    for title, workers in halves.items():
-        for own in workers:
-            low, high = own.slope - own.half_width, own.slope + own.half_width
+    workers = list(dict.fromkeys(own.worker for half in halves.values() for own in half))
+    for title, half in halves.items():
+        for own in half:
+            number, there = workers.index(own.worker) + 1, f"{own.since} to {own.until}"
             row = [f"{own.first:.0f}", f"{own.last:.0f}", f"{own.slope:+.2f}"]
-            table.add_row(title, str(own.worker), *row, f"{low:+.2f} to {high:+.2f}")
+            steps = f"{own.steps[0]:+.2f} to {own.steps[1]:+.2f}"
+            table.add_row(title, str(number), there, *row, steps)
     return table
 
 
 def draw(points: list[Point]) -> None:
     figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-    workers = sorted({worker for point in points for worker in point.mib})
+    workers = dict.fromkeys(worker for point in points for worker in point.mib)
     for number, worker in enumerate(workers, 1):
         own = [(point.n_finished, point.mib[worker]) for point in points if worker in point.mib]
         axes.plot(*zip(*own, strict=True), label=f"worker {number}")
@@ -172,28 +190,38 @@ def draw(points: list[Point]) -> None:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--task", choices=TASKS, default=DEFAULT_TASK)
+    parser.add_argument("--no-recycling", action="store_true", help="no worker is replaced")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--quick", action="store_true", help="at most 12 trials, no picture")
     arguments = parser.parse_args()
     n_trials = min(arguments.trials, 12) if arguments.quick else arguments.trials
-    points, middle = watch(n_trials), n_trials // 2
+    points = watch(arguments.task, n_trials, recycling=not arguments.no_recycling)
+    middle = n_trials // 2
     halves = {
         f"0 to {middle}": growth(points, 0, middle),
         f"{middle} to {n_trials}": growth(points, middle, n_trials),
     }
     peak = max(mib for point in points for mib in point.mib.values())
     processes = {worker for point in points for worker in point.mib}
+    names = ["memory"]
+    if arguments.task != DEFAULT_TASK:
+        names.append(arguments.task)
+    if arguments.no_recycling:
+        names.append("no_recycling")
+    if not arguments.quick and len(names) == 1:
+        draw(points)
     store.save(
-        "memory_quick" if arguments.quick else "memory",
+        "_".join([*names, "quick"] if arguments.quick else names),
         {
+            "task": arguments.task,
+            "recycling": not arguments.no_recycling,
             "peak_mib": peak,
             "growth": {title: [asdict(own) for own in half] for title, half in halves.items()},
             "points": [[point.seconds, point.n_finished, point.mib] for point in points],
         },
     )
-    if not arguments.quick:
-        draw(points)
-    Console().print(show(halves))
+    Console(width=WIDTH).print(show(halves))
     # More of them than workers: the engine has recycled some, and the curve is a saw.
     print(f"at most {peak} MiB in a worker; {len(processes)} processes in all")
 

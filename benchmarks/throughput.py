@@ -2,229 +2,172 @@
 
     .venv/bin/python -m benchmarks.throughput [--repeats 3] [--quick]
 
-Plain is what a tutorial writes: one process with all cores, float32 arrays, Keras' defaults.
-Ours is one single-threaded session a core, all at once. Both train the same network on the same
-rows and evaluate the same validation rows after each epoch; network, batch size and data are the
-same; the first epoch, which traces, is left out. The two sides take turns, and the table shows
-medians over repeats.
+fit:           what a tutorial writes: one process with all cores, float32, Keras' defaults.
+ours:          one single-threaded session a core, forked for the task as a search forks them, in
+               the precision that a search chooses.
+fit, tuned:    `fit` in that precision with `steps_per_execution`; for four cases.
+ours, float32: for those of them that a search trains in bfloat16.
+
+All train the same network on the same rows and evaluate the same validation rows after each
+epoch. The first epoch, which traces, is left out; what counts are at least three more, and five
+seconds, in which all workers train. The ways take turns, in every other repeat in the opposite
+order; each repeat has a seed of its own. The tables show medians over repeats; a factor is a
+repeat's own, with the least and the greatest in brackets.
 """
 
 import argparse
 import concurrent.futures
 import dataclasses
 import multiprocessing
+import os
 import statistics
-import time
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-import keras
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import store
-from pipelines.networks import build_network
-from pipelines.segment import load_data, prepare
-from pipelines.splits import SearchData, Split
+from benchmarks import store, throughput_ways
+from benchmarks.throughput_cases import CASES, QUICK, Case
+from benchmarks.throughput_ways import Crew, Window, rate
+from pipelines.runtime import Precision
 from pipelines.tasks import find_task
+from search import fork_server
 from search.machine import Machine, available_cores
-from spaces.config import Config
 
-ROWS = {"fashion": (12_000, 2_400), "churn": (6_400, 1_600)}
-"""Rows of train and validation: enough for a few epochs within a turn."""
-AUGMENTATION = {"shift": 0.1, "flip": True}
-ENDLESS = 100_000
-"""Epochs: the clock ends them."""
+FIT, TUNED, OURS_FLOAT32, OURS = "fit", "fit, tuned", "ours, float32", "ours"
+WIDTH = 120
+"""Of the tables, also where the output is no terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
-    """One network and batch size."""
+class Way:
+    """Our workers, or `fit`."""
 
-    task: str
-    network: str
-    batch_size: int
-
-    @property
-    def config(self) -> Config:
-        filters, units, norm, augmented = NETWORKS[self.network]
-        block = {"kernel_size": 3, "padding": "same", "pooling": "max", "batch_norm": norm}
-        return Config.model_validate(
-            {
-                "network": {
-                    "blocks": [{"filters": count, **block} for count in filters],
-                    "layers": [{"units": count} for count in units],
-                },
-                "optimization": {
-                    "optimizer": "adam",
-                    "learning_rate": 1e-3,
-                    "batch_size": self.batch_size,
-                },
-                "augmentation": AUGMENTATION if augmented else {},
-                "training": {"epochs": ENDLESS},
-            }
-        )
+    precision: Precision
+    ours: bool = False
+    tuned: bool = False
 
 
-NETWORKS: dict[str, tuple[tuple[int, ...], tuple[int, ...], str, bool]] = {
-    "CNN 32-64": ((32, 64), (64,), "none", False),
-    "CNN 32-64 augmented": ((32, 64), (64,), "none", True),
-    "CNN 32-64-128": ((32, 64, 128), (256,), "none", False),
-    "CNN 32-64-128 norm": ((32, 64, 128), (256,), "before", False),
-    "CNN 32-64-128 norm augmented": ((32, 64, 128), (256,), "before", True),
-    "MLP 128": ((), (128,), "none", False),
-    "MLP 16-8": ((), (16, 8), "none", False),
-}
-"""Filters, units, batch normalization, augmentation."""
-
-CASES = [
-    *[Case("fashion", "CNN 32-64", batch) for batch in (32, 128, 512)],
-    Case("fashion", "CNN 32-64 augmented", 128),
-    Case("fashion", "CNN 32-64-128", 128),
-    *[Case("fashion", "CNN 32-64-128 norm", batch) for batch in (32, 128, 512)],
-    Case("fashion", "CNN 32-64-128 norm augmented", 128),
-    *[Case("fashion", "MLP 128", batch) for batch in (32, 128, 512)],
-    *[Case("churn", "MLP 16-8", batch) for batch in (10, 32, 128)],
-]
+def ways_of(case: Case, precision: Precision) -> dict[str, Way]:
+    """The ways to train a case whose task a search trains in `precision`."""
+    ways = {FIT: Way("float32")}
+    if case.apart:
+        ways[TUNED] = Way(precision, tuned=True)
+        if precision != "float32":
+            ways[OURS_FLOAT32] = Way("float32", ours=True)
+    return {**ways, OURS: Way(precision, ours=True)}
 
 
-@lru_cache
-def first_rows(task: str) -> SearchData:
-    """The first rows of the task's data."""
-    data, (n_train, n_validation) = load_data(task, None), ROWS[task]
-    return dataclasses.replace(
-        data, train=_first(data.train, n_train), validation=_first(data.validation, n_validation)
-    )
-
-
-def _first(split: Split, count: int) -> Split:
-    return Split(split.inputs[:count], split.labels[:count])
-
-
-@dataclasses.dataclass
-class Clock:
-    """Takes the time at the end of every epoch; the first begins the window of so many seconds."""
-
-    seconds: float
-    ends: list[float] = dataclasses.field(default_factory=list)
-
-    @property
-    def over(self) -> bool:
-        return bool(self.ends) and self.ends[-1] - self.ends[0] >= self.seconds
-
-    def tick(self) -> None:
-        self.ends.append(time.perf_counter())
-
-    def rate(self, n_rows: int) -> float:
-        """Rows a second after the first epoch, which traces and touches memory for the first time.
-
-        Args:
-            n_rows: Of an epoch.
-        """
-        return (len(self.ends) - 1) * n_rows / (self.ends[-1] - self.ends[0])
-
-
-class StopByClock(keras.callbacks.Callback):  # type: ignore[misc] # untyped
-    """Ends a fit when the clock's window is over; an epoch ends after its evaluation."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._clock.tick()
-        self.model.stop_training = self._clock.over
-
-
-def plain(case: Case, seconds: float) -> float:
-    """Rows a second of `model.fit`, in one call: each would make its iterators anew."""
-    data = first_rows(case.task)
-    task = find_task(case.task)
-    model = build_network(case.config, data.input_shape, task.n_classes)
-    if case.config.augmentation.flip:
-        shift, inputs = case.config.augmentation.shift, keras.Input(data.input_shape)
-        x = keras.layers.RandomTranslation(shift, shift)(inputs)
-        model = keras.Model(inputs, model(keras.layers.RandomFlip("horizontal")(x)))
-    loss = "binary_crossentropy" if task.binary else "sparse_categorical_crossentropy"
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-    inputs, labels = data.train.inputs.astype("float32"), data.train.labels
-    validation = (data.validation.inputs.astype("float32"), data.validation.labels)
-    clock = Clock(seconds)
-    model.fit(
-        inputs,
-        labels,
-        batch_size=case.batch_size,
-        epochs=ENDLESS,
-        validation_data=validation,
-        callbacks=[StopByClock(clock)],
-        verbose=0,
-    )
-    return clock.rate(len(labels))
-
-
-def ours(case: Case, seconds: float) -> float:
-    """Rows a second of one session."""
-    task = find_task(case.task)
-    how = Machine.here().runtime(task)
-    prepare(case.task, None, how)
-    from pipelines.session import TrainingSession
-
-    data = first_rows(case.task)
-    session = TrainingSession(task, data, case.config, seed=0, how=how)
-    clock = Clock(seconds)
-    while not clock.over:
-        session.advance(session.epoch + 1)
-        clock.tick()
-    return clock.rate(len(data.train.labels))
-
-
-def measure(cases: list[Case], repeats: int, seconds: float) -> list[dict[str, Any]]:
-    context = multiprocessing.get_context("spawn")
-    n_cores = available_cores()
-    rates: dict[Case, list[tuple[float, float]]] = {case: [] for case in cases}
-    with (
-        concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as user,
-        concurrent.futures.ProcessPoolExecutor(n_cores, mp_context=context) as workers,
-    ):
-        for _ in range(repeats):
-            for case in cases:
-                one = user.submit(plain, case, seconds).result()
-                jobs = [workers.submit(ours, case, seconds) for _ in range(n_cores)]
-                rates[case].append((one, sum(job.result() for job in jobs)))
+def measure(cases: list[Case], seeds: Sequence[int], window: Window) -> list[dict[str, Any]]:
+    """The rates of one task's cases; in a process of its own, as its workers are of one task."""
+    task = find_task(cases[0].task)
+    precision, n_cores = Machine.here().runtime(task).precision, available_cores()
+    ways = {case: ways_of(case, precision) for case in cases}
+    rates: dict[Case, dict[str, list[float]]] = {
+        case: {name: [] for name in own} for case, own in ways.items()
+    }
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, spawn) as user:
+        user.submit(os.getpid).result()  # starts it, before the next line changes what it inherits
+        fork_server.start(task)
+        fork = multiprocessing.get_context(fork_server.START_METHOD)
+        crew = Crew(fork.Barrier(n_cores), fork.Value("i", 0))
+        with concurrent.futures.ProcessPoolExecutor(
+            n_cores, fork, throughput_ways.join, (crew,)
+        ) as workers:
+            for turn, seed in enumerate(seeds):
+                for case in cases:
+                    n_rows = len(case.data().train.labels)
+                    in_order = list(ways[case].items())
+                    for name, way in reversed(in_order) if turn % 2 else in_order:
+                        how = (case, way.precision, seed, window)
+                        crew.n_over.value = 0
+                        if way.ours:
+                            session = throughput_ways.session
+                            jobs = [workers.submit(session, *how) for _ in range(n_cores)]
+                        else:
+                            jobs = [user.submit(throughput_ways.fit, *how, tuned=way.tuned)]
+                        ends = [job.result() for job in jobs]
+                        rates[case][name].append(round(rate(ends, n_rows), 1))
     return [
-        {
-            **dataclasses.asdict(case),
-            "plain": [round(one, 1) for one, _ in pairs],
-            "ours": [round(all_, 1) for _, all_ in pairs],
-            "ratio": round(statistics.median(all_ / one for one, all_ in pairs), 2),
-        }
-        for case, pairs in rates.items()
+        {**dataclasses.asdict(case), "precision": precision, "rates": own}
+        for case, own in rates.items()
     ]
 
 
+def measure_each_task(
+    cases: list[Case], seeds: Sequence[int], window: Window
+) -> list[dict[str, Any]]:
+    rows = []
+    for _, own in groupby(cases, key=lambda case: case.task):
+        spawn = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, spawn) as process:
+            rows += process.submit(measure, list(own), seeds, window).result()
+    return rows
+
+
 def show(rows: list[dict[str, Any]]) -> Table:
-    table = Table("task", "network", box=None)
-    for heading in ("batch", "fit, rows/s", "ours, rows/s", "ratio"):
-        table.add_column(heading, justify="right")
+    """Ours beside `fit`."""
+    table = _table("fit, float32", "ours", "ours in", "ours / fit")
     for row in rows:
-        plain_rate, our_rate = (f"{statistics.median(row[k]):,.0f}" for k in ("plain", "ours"))
-        batch, ratio = str(row["batch_size"]), f"{row['ratio']}x"
-        table.add_row(row["task"], row["network"], batch, plain_rate, our_rate, ratio)
+        rates = row["rates"]
+        table.add_row(
+            *_named(row), _median(rates[FIT]), _median(rates[OURS]), row["precision"], _factor(row)
+        )
     return table
+
+
+def show_apart(rows: list[dict[str, Any]]) -> Table:
+    """What the gain is made of, each factor against plain `fit`."""
+    table = _table(*(f"{name} / fit" for name in (TUNED, OURS_FLOAT32, OURS)), "ours / tuned")
+    for row in rows:
+        if TUNED in row["rates"]:
+            factors = [_factor(row, way) for way in (TUNED, OURS_FLOAT32, OURS)]
+            table.add_row(*_named(row), *factors, _factor(row, OURS, TUNED))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table("task", "network", box=None)
+    for heading in ("batch", *headings):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _named(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["task"], row["network"], str(row["batch_size"])
+
+
+def _median(rates: Sequence[float]) -> str:
+    return f"{statistics.median(rates):,.0f}"
+
+
+def _factor(row: dict[str, Any], way: str = OURS, than: str = FIT) -> str:
+    if way not in row["rates"]:
+        return ""
+    rates = zip(row["rates"][way], row["rates"][than], strict=True)
+    factors = [one / other for one, other in rates]
+    middle, low, high = statistics.median(factors), min(factors), max(factors)
+    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="three cases, once, two seconds each")
+    parser.add_argument("--quick", action="store_true", help="three cases, once, an epoch each")
     arguments = parser.parse_args()
+    cases, repeats, window = CASES, arguments.repeats, Window(3, 5.0)
     if arguments.quick:
-        rows = measure([CASES[1], CASES[6], CASES[-2]], 1, 2.0)
-    else:
-        rows = measure(CASES, arguments.repeats, 5.0)
-    store.save("throughput_quick" if arguments.quick else "throughput", {"cases": rows})
-    Console().print(show(rows))
+        cases, repeats, window = QUICK, 1, Window(1, 1.0)
+    seeds = range(repeats)
+    rows = measure_each_task(cases, seeds, window)
+    content = {"seeds": list(seeds), "window": dataclasses.asdict(window), "cases": rows}
+    store.save("throughput_quick" if arguments.quick else "throughput", content)
+    console = Console(width=WIDTH)
+    console.print("rows a second, and by how many times more", show(rows), sep="\n")
+    console.print("\nwhat the gain is made of", show_apart(rows), sep="\n")
 
 
 if __name__ == "__main__":
