@@ -13,6 +13,7 @@ PARTS = {
     "fixed costs": ["fixed_costs"],
     "coordinator": ["coordinator"],
     "memory": ["memory"],
+    "memory over images": ["memory", "--task", "digits", "--no-recycling"],
     "precision": ["precision"],
     "oneDNN for tables": ["onednn"],
     "numbers of filters": ["filters"],

@@ -4,8 +4,8 @@
 
 results: segment results a second that it takes in from 100 workers until 300 trials have ended,
          without MLflow and with it. Trials are judged at every rung, most end there, and new ones
-         are drawn; study, records and checkpoints of 8 MB are written as in a search. Beside it
-         what the disk alone would allow: checkpoints of that size, written as a search does.
+         are drawn; study, records and checkpoints, as large as churn's or fashion's, are written
+         as in a search. Beside it what the disk alone would allow: the checkpoints by themselves.
 costs:   milliseconds, in studies of 1,000 and 10,000 trials, for drawing a trial near a good one
          and by TPE, for the verdict at the first rung, and for writing the end of a trial.
 resume:  seconds to open a study of so many trials and take it up, in a process of its own, and
@@ -17,10 +17,11 @@ The tables show medians, over repeats or draws, with ranges or 95th percentiles.
 import argparse
 import itertools
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import store
-from benchmarks.simulated_search import CHECKPOINT, TASK, NoLog, NoView, ReadyEngine, fill
+from benchmarks.simulated_search import CHECKPOINTS, TASK, NoLog, NoView, ReadyEngine, fill
 from search import sampler
 from search import study as studies
 from search.book import FILES_AT_ONCE, TrialBook
@@ -50,11 +51,12 @@ SAMPLERS = {"draw near a good one": 1.0, "draw by TPE": 0.0}
 """Share of the trials that are drawn near a good one."""
 
 
-def results_a_second(n_trials: int, seed: int, *, mlflow: bool) -> dict[str, Any]:
+def results_a_second(n_trials: int, seed: int, like: str, *, mlflow: bool) -> dict[str, Any]:
+    """Of a search whose checkpoints are as large as those `like` a task's."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(trials=n_trials, workers=N_WORKERS, seed=seed, runs_dir=Path(folder))
         study = studies.open_study(settings, TASK, TASK.space, TASK.training, "digest")
-        engine = ReadyEngine(N_WORKERS)
+        engine = ReadyEngine(N_WORKERS, CHECKPOINTS[like])
         coordinator = Coordinator(
             TASK,
             TASK.space,
@@ -70,6 +72,7 @@ def results_a_second(n_trials: int, seed: int, *, mlflow: bool) -> dict[str, Any
         coordinator.run()
         seconds = time.perf_counter() - began
         return {
+            "checkpoints": like,
             "mlflow": mlflow,
             "seed": seed,
             "results": engine.n_results,
@@ -78,11 +81,12 @@ def results_a_second(n_trials: int, seed: int, *, mlflow: bool) -> dict[str, Any
         }
 
 
-def checkpoints_a_second(n_files: int) -> float:
+def checkpoints_a_second(n_files: int, n_bytes: int) -> float:
+    content = os.urandom(n_bytes)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         checkpoints = Checkpoints(Path(folder), "study")
         began = time.perf_counter()
-        epochs, contents = itertools.repeat(1.0), itertools.repeat(CHECKPOINT)
+        epochs, contents = itertools.repeat(1.0), itertools.repeat(content)
         list(pool.map(checkpoints.save, range(n_files), epochs, contents))
         return round(n_files / (time.perf_counter() - began), 1)
 
@@ -170,12 +174,15 @@ def show_costs(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def show_rates(runs: Sequence[dict[str, Any]], disk: Sequence[float]) -> Table:
-    table = Table("results a second", "measured", "goal", box=None)
+def show_rates(runs: Sequence[dict[str, Any]], disk: Mapping[str, Sequence[float]]) -> Table:
+    table = Table("results a second", box=None)
+    for like, n_bytes in CHECKPOINTS.items():
+        table.add_column(f"{like}'s checkpoints, {n_bytes / 1e6:.1f} MB", justify="right")
     for heading, mlflow in (("without MLflow", False), ("with MLflow", True)):
-        rates = [run["results_a_second"] for run in runs if run["mlflow"] == mlflow]
-        table.add_row(heading, _with_range(rates), f"{GOAL}")
-    table.add_row("checkpoints alone", _with_range(disk), "")
+        own = [run for run in runs if run["mlflow"] == mlflow]
+        rates = {k: [r["results_a_second"] for r in own if r["checkpoints"] == k] for k in disk}
+        table.add_row(f"{heading}, goal {GOAL}", *map(_with_range, rates.values()))
+    table.add_row("checkpoints alone", *map(_with_range, disk.values()))
     return table
 
 
@@ -198,11 +205,15 @@ def _main() -> None:
     else:
         repeats, n_trials, n_draws, sizes = arguments.repeats, 300, 100, (1_000, 10_000)
     runs = [
-        results_a_second(n_trials, seed, mlflow=mlflow)
+        results_a_second(n_trials, seed, like, mlflow=mlflow)
         for seed in range(repeats)
+        for like in CHECKPOINTS
         for mlflow in (False, True)
     ]
-    disk = [checkpoints_a_second(n_trials) for _ in range(repeats)]
+    disk = {
+        like: [checkpoints_a_second(n_trials, n_bytes) for _ in range(repeats)]
+        for like, n_bytes in CHECKPOINTS.items()
+    }
     large = [large_study(size, n_draws, repeats) for size in sizes]
     content = {"workers": N_WORKERS, "runs": runs, "checkpoints_a_second": disk, "studies": large}
     store.save("coordinator_quick" if arguments.quick else "coordinator", content)

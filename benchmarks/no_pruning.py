@@ -9,10 +9,7 @@ from unittest import mock
 
 
 def _main() -> None:
-    from search import fork_server  # late: the workers' processes import this module as well
-
-    fork_server.start()  # before the imports of the next lines, to begin as soon as `hpsearch`
-    from search import cli
+    from search import cli  # late: the workers' processes import this module as well
     from search.pruner import SparingHalving
 
     with mock.patch.object(SparingHalving, "prune", return_value=False):

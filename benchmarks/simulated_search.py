@@ -21,8 +21,8 @@ from spaces.space import Space
 TASK = find_task("fashion")
 EPOCHS_A_SEGMENT = 2
 """A trial of all 20 epochs comes back ten times, as one of three minutes or more does."""
-CHECKPOINT = os.urandom(7_900_000)
-"""As large as that of `start_plain`, near which a search soon looks."""
+CHECKPOINTS = {"churn": 160_000, "fashion": 7_900_000}
+"""Bytes: as in a search of churn, and of fashion's `start_plain`."""
 CURVES = {"curves.png": os.urandom(24_000)}
 ARTIFACTS = {**CURVES, "model.keras": os.urandom(1_600_000)}
 
@@ -35,7 +35,7 @@ def row_at(quality: float, epoch: float) -> Row:
     return {"epoch": epoch, **losses, "val_accuracy": score, **rest}
 
 
-def trained(segment: Segment) -> SegmentResult:
+def trained(segment: Segment, checkpoint: bytes) -> SegmentResult:
     """The way to the next rung, or a part of it where that is long."""
     quality = random.Random(segment.seed).random()  # noqa: S311 - nothing secret
     begin, end = segment.begin, min(segment.until, segment.begin + EPOCHS_A_SEGMENT)
@@ -45,7 +45,7 @@ def trained(segment: Segment) -> SegmentResult:
         best=rows[-1],
         reached=end >= segment.until,
         stop="finished" if end >= segment.config.training.epochs else None,
-        checkpoint=CHECKPOINT,
+        checkpoint=checkpoint,
         summary="a layer\n" * 30 if segment.begin == 0 else "",
         n_parameters=1000,
         build_seconds=0.0,
@@ -63,10 +63,15 @@ class ReadyJob:
 
 
 class ReadyEngine:
-    """Workers that have always just finished, a segment or a trial's artifacts."""
+    """Workers that have always just finished, a segment or a trial's artifacts.
 
-    def __init__(self, n_workers: int) -> None:
+    Args:
+        n_bytes: Of a checkpoint.
+    """
+
+    def __init__(self, n_workers: int, n_bytes: int) -> None:
         self.n_workers = n_workers
+        self._checkpoint = os.urandom(n_bytes)
         self.n_results = 0
         self._done: list[Job] = []
 
@@ -74,7 +79,7 @@ class ReadyEngine:
         segment, *rest = arguments
         if work.__name__ == "train_segment":
             self.n_results += 1
-            job = ReadyJob(trained(segment))
+            job = ReadyJob(trained(segment, self._checkpoint))
         else:
             _, state = rest
             job = ReadyJob(ARTIFACTS if state == "completed" else CURVES)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from optuna.trial import TrialState
 
 from benchmarks import coordinator, simulated_search
@@ -25,7 +24,7 @@ def test_a_simulated_trial_comes_by_at_every_rung_and_on_the_way_to_the_last() -
     for rung in studies.rungs(TASK.first_rung, TASK.training.epochs):
         result = None
         while result is None or not result.reached:
-            result = simulated_search.trained(segment(epoch, rung))
+            result = simulated_search.trained(segment(epoch, rung), b"small")
             epoch = result.rows[-1]["epoch"]
             came_back.append((epoch, result.reached, result.stop))
     assert [epoch for epoch, reached, _ in came_back if reached] == [2, 4, 8, 16, 20]
@@ -33,9 +32,8 @@ def test_a_simulated_trial_comes_by_at_every_rung_and_on_the_way_to_the_last() -
     assert came_back[-1] == (20, True, "finished")
 
 
-def test_verdicts_are_part_of_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated_search, "CHECKPOINT", b"small")
-    run = coordinator.results_a_second(40, 0, mlflow=False)
+def test_verdicts_are_part_of_what_is_measured() -> None:
+    run = coordinator.results_a_second(40, 0, "churn", mlflow=False)
     assert sum(run["trials"].values()) == 40
     assert run["trials"]["pruned"] > run["trials"]["completed"] > 0
     assert run["results"] > 40
