@@ -99,7 +99,7 @@ def command(case: Case, budget: float, folder: Path, began: float) -> list[str]:
         program = [str(Path(sys.executable).with_name("hpsearch"))]
         if case.variant == "no_pruning":
             program = [sys.executable, "-m", "benchmarks.no_pruning"]
-        search = ["search", case.task, "--seed", str(case.seed), "--trials", "100000"]
+        search = ["search", case.task, "--seed", str(case.seed)]
         # Without finalists: what is compared is who finds a good score first.
         where = ["--finalists", "0", "--budget", f"{budget:g}s", "--runs-dir", str(folder)]
         return [*program, *search, *where, *VARIANTS[OURS].get(case.variant, [])]

@@ -88,7 +88,7 @@ def _zombies(
     if behind:
         yield mended(name, f"{_named(behind)}: {LEFT_BEHIND}", mend=mend)
     if resumable:
-        yield note(name, f"{_named(resumable)}: interrupted; the command that made it goes on")
+        yield note(name, f"{_named(resumable)}: interrupted; repeat the search to go on")
 
 
 def _tell(study: optuna.Study, stored: FrozenTrial, record: Record | None) -> None:

@@ -89,7 +89,7 @@ def test_a_run_whose_trial_was_interrupted_is_closed_as_that(
     logged.begin(a_digit_record(0.5, state="running"))
     found = examined(settings)
     assert [each.mark for each in found] == ["note", "mended", "mended"]
-    assert found[0].text == "t000: interrupted; the command that made it goes on"
+    assert found[0].text == "t000: interrupted; repeat the search to go on"
     run = runs(settings)[0]
     assert (run.info.status, run.data.tags["state"]) == ("KILLED", "interrupted")
     assert study.get_trials()[0].state == TrialState.RUNNING
