@@ -242,8 +242,11 @@ def ending(
         if count
     ]
     if left:
-        what = " and ".join(left)
-        lines.append(f"{what} unfinished: the same command goes on with what is left.")
+        what = " and ".join(left) + " unfinished"
+        budget = coordinator.settings.budget_seconds or 0.0
+        if n_retrainings_left and not coordinator.stopped and seconds < budget:
+            what += f", as no more fits into the {clock_text(budget - seconds)} that are left"
+        lines.append(f"{what}: the same command goes on with what is left.")
     if coordinator.book.best is not None:
         lines.append(Text(_next(coordinator.task.name, coordinator.settings)))
     return lines

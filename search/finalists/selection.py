@@ -1,5 +1,6 @@
 """Finalists: which configs are trained again, on which seeds or folds, and what is left."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -36,7 +37,8 @@ class Attempt(Work):
 
     Attributes:
         number: The trial whose config it is.
-        expected_seconds: What it will take, as long an epoch as in the trial.
+        expected_seconds: What it will take: as long as other retrainings of the config, or else
+            as long an epoch as in the trial.
     """
 
     number: int
@@ -133,13 +135,14 @@ def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
     So the configs have been compared on the same draws whenever it ends.
     """
     finalists = select(study, settings.finalists)
+    seconds = {number: _expected_seconds(study, number, trial) for number, trial in finalists}
     return [
         Attempt(
             trial.parsed_config().without_patience(),
             Record(trial.config, seed_of(settings.seed, draw), preset=trial.preset),
             number,
             draw,
-            _whole_seconds(trial),
+            seconds[number],
             division=draw if task.folds else "search",
         )
         for draw in range(n_draws(task, settings))
@@ -150,6 +153,14 @@ def plan(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:
 def _whole_seconds(trial: Record) -> float:
     """What the whole schedule takes, of which the trial may have trained a part."""
     return trial.worker_seconds * trial.parsed_config().training.epochs / trial.epoch
+
+
+def _expected_seconds(study: optuna.Study, number: int, trial: Record) -> float:
+    own = [each for each in verdicts.retrainings(study) if each.number == number]
+    took = [each.train_seconds for each in own if not each.cause]
+    if not took:
+        return _whole_seconds(trial)
+    return statistics.fmean(took) + trial.worker_seconds - trial.train_seconds
 
 
 def missing(study: optuna.Study, task: Task, settings: Settings) -> list[Attempt]:

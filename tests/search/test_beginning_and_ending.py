@@ -129,6 +129,13 @@ def test_the_ending_has_the_verdict_and_counts_what_is_left(searched: Searched) 
         "t001 is the best.",
         "1 retraining unfinished: the same command goes on with what is left.",
     ]
+    coordinator = searched()
+    budget = coordinator.elapsed + 130
+    coordinator.settings = Settings(trials=4, budget_seconds=budget)
+    assert (
+        "1 retraining unfinished, as no more fits into the 2:10 that are left: the same command"
+        " goes on with what is left."
+    ) in ending(coordinator, 0.0, n_retrainings_left=1)
     lines = ending(searched(stop_at=3), 0.0, n_retrainings_left=4)
     assert any(str(line).startswith("2 trials and 4 retrainings unfinished:") for line in lines)
 

@@ -9,9 +9,10 @@ import pytest
 from pipelines.tasks import Task
 from search import study as studies
 from search.finalists.selection import kept_seconds, most_telling_first, plan, seed_of, select
+from search.finalists.verdict import Retraining, store
 from search.settings import Settings
 from tests.fakes import TASK, new_study
-from tests.search.finalists.scripted import a_study, add
+from tests.search.finalists.scripted import METRIC, a_study, add
 
 ON_FOLDS = replace(TASK, folds=True)
 
@@ -139,3 +140,13 @@ def test_what_stopped_early_is_expected_to_take_the_time_of_all_epochs() -> None
     study = new_study()
     add(study, 0.9, epoch=3.0, worker_seconds=12.0)
     assert [attempt.expected_seconds for attempt in plan(study, TASK, Settings(draws=1))] == [36]
+
+
+def test_what_was_trained_again_already_is_expected_to_take_as_long() -> None:
+    study = new_study()
+    add(study, 0.9, epoch=3.0, worker_seconds=12.0, train_seconds=10.0)
+    for draw, seconds in enumerate((6.0, 8.0)):
+        store(study, Retraining(0, draw, 1, {"epoch": 9.0, METRIC: 0.9}, 9.0, seconds))
+    store(study, Retraining(0, 2, 1, {}, 1.0, 1.0, cause="diverged"))
+    (attempt, *_) = plan(study, TASK, Settings(draws=1))
+    assert attempt.expected_seconds == 7 + 2
