@@ -15,6 +15,7 @@ from search.finalists.verdict import (
     LEAST_DRAWS,
     Standing,
     Verdict,
+    has_fewer_weights,
     is_cheaper,
     on_folds,
     verdict,
@@ -168,12 +169,12 @@ def _too_few(found: Verdict, drawn: str) -> list[str]:
 
 def why_taken(winner: Standing, other: Standing) -> str:
     """Why the winner was taken of two that are tied."""
-    few, many = winner.record.n_parameters, other.record.n_parameters
-    if few < many:
+    if has_fewer_weights(winner, other):
+        few, many = winner.record.n_parameters, other.record.n_parameters
         return f"it has fewer weights ({few:,} against {many:,})"
     if is_cheaper(winner, other):
         times = f"{winner.seconds:.1f} s, {other.seconds:.1f}"
-        return f"it has as many weights and trains faster ({times})"
+        return f"it has about as many weights and trains faster ({times})"
     return "its mean is better, and they cost about the same"
 
 

@@ -28,8 +28,8 @@ LEAST_DRAWS = 2
 The best of several single scores is mostly the luckiest, which is what finalists are to rule out.
 """
 ROUNDING = 1e-9
-CLEARLY_LONGER = 1.2
-"""Times as long: what trainings take differs by less from one moment of a machine to another."""
+CLEARLY_MORE = 1.2
+"""Times as many weights, or as long: less is the noise of a machine, or no gain to anybody."""
 
 _PREFIX = "retraining_"
 
@@ -261,11 +261,14 @@ def _compared(
 
 
 def is_cheaper(one: Standing, other: Standing) -> bool:
-    """Whether it has fewer weights than the other, or as many and trains in clearly less time."""
-    few, many = one.record.n_parameters, other.record.n_parameters
-    if few != many:
-        return few < many
-    return other.seconds > CLEARLY_LONGER * one.seconds
+    """Whether it has clearly fewer weights, or about as many and trains in clearly less time."""
+    if has_fewer_weights(one, other) or has_fewer_weights(other, one):
+        return has_fewer_weights(one, other)
+    return other.seconds > CLEARLY_MORE * one.seconds
+
+
+def has_fewer_weights(one: Standing, other: Standing) -> bool:
+    return other.record.n_parameters > CLEARLY_MORE * one.record.n_parameters
 
 
 def _clear_losers(fit: Comparison, numbers: Iterable[int], sign: float) -> set[int]:

@@ -171,6 +171,8 @@ def test_the_winner_is_chosen_with_its_standing() -> None:
     [
         ({0: 500, 1: 1000}, (30, 10), 0),
         ({0: 2000, 1: 1000}, (10, 30), 1),
+        ({0: 990, 1: 1000}, (10, 10), 1),
+        ({0: 1010, 1: 1000}, (10, 13), 0),
         ({0: 1000, 1: 1000}, (10, 13), 0),
         ({0: 1000, 1: 1000}, (10, 11), 1),
         ({0: 1000, 1: 1000}, (11, 10), 1),
@@ -178,6 +180,8 @@ def test_the_winner_is_chosen_with_its_standing() -> None:
     ids=[
         "the worse is smaller",
         "the better is smaller",
+        "the worse is hardly smaller",
+        "the worse is hardly larger and clearly faster",
         "the worse is clearly faster",
         "the worse is hardly faster",
         "the better is faster",
