@@ -77,16 +77,16 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
     The centre is the trial's mean over fresh seeds. A script scores on the validation split of
     the search: where finalists were compared on folds instead, their mean is over other rows, and
     the centre is the trial's own score on that split, as it is for a trial that is no finalist.
-    A finalist that was pruned or stopped early has no such score of its whole schedule: for the
-    luck of that split there is the spread between folds, around its mean over them.
+    A finalist that was pruned has no such score of a whole training: for the luck of that split
+    there is the spread between folds, around its mean over them.
 
     Returns:
         The two ends; None where no config was trained again twice.
     """
     found = verdict(study)
     own = next((s for s in found.standings if s.number == number), None) if found else None
-    cut_short = own is not None and record.epoch < record.parsed_config().training.epochs
-    if task.folds and not cut_short:
+    pruned = own is not None and record.state == "pruned"
+    if task.folds and not pruned:
         same_split = _on_the_same_split(study, record)
         if same_split:
             return same_split
@@ -94,7 +94,7 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
     if not known:
         return None
     centre, count = record.best[study.user_attrs["metric"]], 1
-    if own in known and (cut_short or not task.folds):
+    if own in known and (pruned or not task.folds):
         centre, count = own.mean, own.n_scored
     half = _spread(own if own in known else known[0], task) * math.sqrt(1 + 1 / count)
     return _share(centre - half, centre + half)
