@@ -144,7 +144,7 @@ def latest(runs_dir: Path, study: optuna.Study, trial: int | None) -> Opening | 
 def n_for_others(runs_dir: Path, study: optuna.Study) -> int:
     """How often the task's test rows were opened for other studies' winners."""
     task, name = study.user_attrs["task"], study.study_name
-    summaries = optuna.get_all_study_summaries(study._storage)
+    summaries = optuna.get_all_study_summaries(study._storage, include_best_trial=False)
     kept = [
         opening
         for summary in summaries

@@ -25,6 +25,7 @@ from search.export.model_score import model_problem
 from search.export.script_data import DATA
 from search.finalists.comparison import LEVEL, Interval
 from search.finalists.verdict import Standing, comparison, verdict
+from search.one_trial import standing_of
 from search.settings import Settings
 from search.study import Record
 
@@ -83,8 +84,7 @@ def expected(study: optuna.Study, task: Task, number: int, record: Record) -> In
     Returns:
         The two ends; None where no config was trained again twice.
     """
-    found = verdict(study)
-    own = next((s for s in found.standings if s.number == number), None) if found else None
+    found, own = verdict(study), standing_of(study, number)
     pruned = own is not None and record.state == "pruned"
     if task.folds and not pruned:
         same_split = _on_the_same_split(study, record)

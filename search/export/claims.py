@@ -15,6 +15,7 @@ from search.export.check import Check
 from search.export.exported import Exported
 from search.export.model_card import model_card
 from search.finalists.verdict import Retraining, Standing, chosen, verdict
+from search.one_trial import standing_of
 from search.settings import Settings
 from search.tracking.trial_log import best_scores
 from spaces.errors import RunFailedError
@@ -95,13 +96,6 @@ def refresh_card(
             f" `hpsearch export {task.name}` writes it anew."
         ) from error
     return folder / "MODEL_CARD.md"
-
-
-def standing_of(study: optuna.Study, number: int) -> Standing | None:
-    """What the finalists' verdict says of a trial; None if it is no finalist."""
-    found = verdict(study)
-    standings = found.standings if found else ()
-    return next((standing for standing in standings if standing.number == number), None)
 
 
 def _standing_fields(standing: Standing) -> dict[str, object]:

@@ -16,11 +16,12 @@ from search import results
 from search import study as studies
 from search.checkpoints import write_whole
 from search.export.check import check
-from search.export.claims import claims, earlier_check, read_scores, standing_of
+from search.export.claims import claims, earlier_check, read_scores
 from search.export.exported import Exported
 from search.export.script import packages, training_script
 from search.export.script_data import DATA
 from search.finalists.verdict import Standing, chosen
+from search.one_trial import standing_of
 from search.settings import Settings
 from search.study import Record
 from search.tracking.tracker import Tracker
