@@ -1,80 +1,25 @@
-"""The verdict: means, intervals, ties and losers, from retrainings that were made up."""
+"""Who wins, and who is tied: retrainings that were made up."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from scipy import stats
 
 from search import study as studies
 from search.finalists.comparison import UNKNOWN
 from search.finalists.verdict import (
     Retraining,
-    Verdict,
     best_in_wait,
     chosen,
-    dropped,
     retrainings,
     store,
     verdict,
 )
 from search.study import Record
 from spaces.errors import InputError
-from spaces.presets import PRESETS
 from tests.fakes import new_study
-
-CONFIG = PRESETS["mnist_conv_net"].config.model_dump(mode="json", exclude_none=True)
-METRIC = "val_accuracy"
-Draws = Sequence[float | None]
-"""Scores of a config's retrainings; None where one failed."""
-
-
-def a_study(own: dict[int, float], task: str = "fake", **records: Any) -> optuna.Study:
-    """A study of completed trials with these scores, numbered from 0."""
-    study = new_study()
-    study.set_user_attr("task", task)
-    for number, score in own.items():
-        record = Record(
-            CONFIG,
-            seed=number,
-            state="completed",
-            best={"epoch": 3.0, METRIC: score},
-            n_parameters=records.get("n_parameters", {}).get(number, 1000),
-        )
-        studies.write(study, study.ask(), record)
-    return study
-
-
-def retrain(
-    study: optuna.Study, number: int, scores: Draws, first: int = 0, seconds: float = 10.0
-) -> None:
-    for draw, score in enumerate(scores, first):
-        best = {} if score is None else {"epoch": 4.0, METRIC: score}
-        cause = "diverged" if score is None else ""
-        store(study, Retraining(number, draw, 100 + draw, best, 5.0, seconds, cause=cause))
-
-
-def judged(
-    *draws: Draws,
-    own: list[float] | None = None,
-    task: str = "fake",
-    seconds: Sequence[float] = (),
-    **records: Any,
-) -> Verdict:
-    """The verdict on trials from 0 on."""
-    study = a_study(dict(enumerate(own or [0.9] * len(draws))), task, **records)
-    for number, scores in enumerate(draws):
-        retrain(study, number, scores, seconds=seconds[number] if seconds else 10.0)
-    found = verdict(study)
-    assert found is not None
-    return found
-
-
-def numbers(found: Verdict) -> list[int]:
-    return [standing.number for standing in found.standings]
+from tests.search.finalists.made_up import CONFIG, METRIC, Draws, a_study, judged, numbers, retrain
 
 
 def test_without_a_retraining_there_is_no_verdict_and_the_best_trial_is_chosen() -> None:
@@ -204,96 +149,6 @@ def test_of_two_that_are_tied_the_cheaper_wins(
     assert (low + high) / 2 == pytest.approx(found.difference)
 
 
-def test_two_configs_on_the_same_draws_are_a_paired_t_test() -> None:
-    one, other = [0.91, 0.94, 0.90, 0.95, 0.92], [0.90, 0.92, 0.90, 0.93, 0.89]
-    found = judged(one, other)
-    expected = stats.ttest_rel(one, other).confidence_interval(0.95)
-    assert found.difference_interval == pytest.approx((expected.low, expected.high))
-
-
-def test_the_interval_of_one_config_is_students() -> None:
-    scores = [0.91, 0.94, 0.90]
-    found = judged(scores)
-    expected = stats.t.interval(0.95, 2, np.mean(scores), stats.sem(scores))
-    assert found.winner.interval == pytest.approx(expected)
-    assert (found.runner_up, found.difference, found.difference_interval) == (None, None, None)
-    assert not found.tied
-
-
-def test_the_deviation_is_pooled_over_all_finalists() -> None:
-    """The others tell how much luck there is: far more than three scores do on their own."""
-    rng = np.random.default_rng(3)
-    scores = rng.normal(0.9, 0.01, (6, 3))
-    alone, together = judged(scores[0].tolist()), judged(*scores.tolist())
-    (own,) = (s for s in together.standings if s.number == 0)
-    pooled = math.sqrt(np.mean(np.var(scores, axis=1, ddof=1)) / 3)
-    half = (own.interval[1] - own.interval[0]) / 2
-    assert stats.t.ppf(0.975, 12) * pooled <= half < stats.t.ppf(0.975, 4) * pooled
-    assert own.mean == pytest.approx(alone.winner.mean)
-
-
-def test_what_all_configs_share_counts_once_in_the_interval_of_a_mean() -> None:
-    """Hard draws move all configs at once: ten configs know no more of them than one."""
-    draws = np.array([0.80, 0.90, 0.85])
-    rng = np.random.default_rng(0)
-    found = judged(*[(draws + rng.normal(0, 1e-6, 3)).tolist() for _ in range(10)])
-    low, high = found.standings[0].interval
-    expected = stats.t.ppf(0.975, 2) * stats.sem(draws)
-    assert (high - low) / 2 == pytest.approx(expected, rel=1e-3)
-
-
-def test_folds_that_overlap_widen_the_intervals() -> None:
-    one, other = [0.91, 0.94, 0.90, 0.95, 0.92], [0.90, 0.92, 0.90, 0.93, 0.89]
-    seeds, folds = judged(one, other), judged(one, other, task="churn")
-    assert folds.difference == seeds.difference
-    for plain, corrected in (
-        (seeds.difference_interval, folds.difference_interval),
-        (seeds.winner.interval, folds.winner.interval),
-    ):
-        assert plain is not None
-        assert corrected is not None
-        # Nadeau and Bengio: 1/5 + 1/4 in the place of 1/5.
-        widened = (plain[1] - plain[0]) * math.sqrt((1 / 5 + 1 / 4) / (1 / 5))
-        assert corrected[1] - corrected[0] == pytest.approx(widened)
-
-
-@pytest.mark.parametrize("draws", [[[0.9]], [[0.9], [0.8]], [[0.9], [0.8], [0.7]]])
-def test_one_score_each_says_nothing_of_luck(draws: list[Draws]) -> None:
-    found = judged(*draws)
-    assert found.winner.interval == UNKNOWN
-    assert math.isnan(found.winner.std)
-    assert not any(standing.dropped for standing in found.standings)
-    assert not found.tied
-    if found.runner_up:
-        assert found.winner.mean >= found.runner_up.mean
-        assert found.difference_interval == UNKNOWN
-
-
-def test_a_missing_draw_is_made_up_for_by_what_the_others_say_of_it() -> None:
-    """The second draw is a hard one, which the last config was spared."""
-    study = a_study(dict.fromkeys(range(3), 0.9))
-    retrain(study, 0, [0.90, 0.80, 0.91])
-    retrain(study, 1, [0.88, 0.78, 0.89])
-    retrain(study, 2, [0.89])
-    retrain(study, 2, [0.90], first=2)
-    found = verdict(study)
-    assert found is not None
-    assert numbers(found) == [0, 2, 1]
-    means = {standing.number: standing.mean for standing in found.standings}
-    assert means[0] - means[2] == pytest.approx(0.01)
-    assert means[0] - means[1] == pytest.approx(0.02)
-
-
-def test_an_unbalanced_comparison_is_the_textbooks_least_squares() -> None:
-    """Against the normal equations of config and draw, solved by hand for the one gap."""
-    found = judged([0.91, 0.94, 0.90], [0.90, 0.92], own=[0.9, 0.8])
-    # Two pairs share draws 0 and 1; the third score of the first config fits perfectly.
-    pairs = np.array([0.01, 0.02])
-    assert found.difference == pytest.approx(pairs.mean())
-    expected = stats.t.interval(0.95, 1, pairs.mean(), stats.sem(pairs))
-    assert found.difference_interval == pytest.approx(expected)
-
-
 def test_one_lucky_draw_does_not_beat_two() -> None:
     found = judged([0.90, 0.91], [0.89, 0.93], [0.95], [0.80])
     assert found.winner.number == 1
@@ -385,68 +240,3 @@ def test_a_loss_is_better_when_it_is_smaller() -> None:
     assert found.difference is not None
     assert found.difference < 0
     assert found.optimism < 0
-
-
-CLOSE = [0.900, 0.903, 0.899]
-CLOSE_TOO = [0.902, 0.901, 0.902]
-FAR = [0.700, 0.704, 0.701]
-
-
-@pytest.mark.parametrize(
-    ("draws", "out"),
-    [
-        ([CLOSE[:1], FAR[:1]], set()),
-        ([CLOSE[:2], CLOSE_TOO[:2], FAR[:2]], {2}),
-        ([CLOSE, CLOSE_TOO, FAR[:2]], {2}),
-        ([CLOSE, CLOSE_TOO], set()),
-        ([CLOSE[:2], CLOSE_TOO[:1], FAR[:2]], set()),  # the second round is not over
-        ([[None], CLOSE[:1]], {0}),
-        ([[None], [None]], set()),
-        ([[None], []], set()),
-    ],
-    ids=[
-        "one draw says nothing",
-        "a clear loser",
-        "the loser was trained no further",
-        "none is clear",
-        "an open round",
-        "failed",
-        "all failed",
-        "failed in an open round",
-    ],
-)
-def test_clear_losers_are_dropped_round_by_round(draws: list[Draws], out: set[int]) -> None:
-    study = a_study(dict.fromkeys(range(len(draws)), 0.9))
-    for number, scores in enumerate(draws):
-        retrain(study, number, scores)
-    assert dropped(study, range(len(draws))) == out
-
-
-def test_who_is_dropped_stays_so_whatever_the_later_draws_say() -> None:
-    study = a_study(dict.fromkeys(range(3), 0.9))
-    retrain(study, 0, [*CLOSE[:2], 0.1])
-    retrain(study, 1, [*CLOSE_TOO[:2], 0.95])
-    retrain(study, 2, FAR)
-    assert dropped(study, range(3)) == {2}
-
-
-def test_the_best_is_hardly_ever_dropped() -> None:
-    rng = np.random.default_rng(0)
-    n_wrong = 0
-    for _ in range(100):
-        scores = rng.normal(0.9, 0.01, (5, 3))
-        scores[0] += 0.01
-        study = a_study(dict.fromkeys(range(5), 0.9))
-        for number, own in enumerate(scores.tolist()):
-            retrain(study, number, own)
-        n_wrong += 0 in dropped(study, range(5))
-    assert n_wrong <= 2
-
-
-def test_a_dropped_config_is_last_and_cannot_tie() -> None:
-    found = judged(CLOSE, FAR[:2], n_parameters={0: 5000, 1: 10})
-    assert [standing.dropped for standing in found.standings] == [False, True]
-    assert found.winner.number == 0
-    assert not found.tied
-    assert found.runner_up is not None
-    assert found.runner_up.number == 1
