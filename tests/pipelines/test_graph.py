@@ -1,9 +1,12 @@
-"""A network under the mean of its weights: what batch normalization then goes by."""
+"""How a network is trained, and how it stands under the mean of its weights."""
+
+from contextlib import nullcontext
 
 import keras
 import numpy as np
 import pytest
 
+from pipelines import gradients, runtime
 from pipelines.graph import TrainingGraph
 from pipelines.runtime import Runtime
 from pipelines.splits import SearchData
@@ -76,3 +79,30 @@ def test_everything_is_as_it_was_afterwards(trained: TrainingGraph) -> None:
         raise MemoryError
     after = [variable.numpy() for variable in trained.variables]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "before", "after"])
+def test_gradients_worked_out_after_the_pooling_train_the_same_weights(
+    batch_norm: str,
+    how: Runtime,
+    digits: SearchData,
+    config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    block = {"filters": 8, "padding": "same", "batch_norm": batch_norm, "convolutions": 2}
+    network = Network.model_validate(
+        {"blocks": [{**block, "residual": True}, block], "layers": [{"units": 16}]}
+    )
+
+    def weights() -> list[np.ndarray]:
+        runtime.fresh_graph(how, seed=3)
+        graph = TrainingGraph(digits, config(network), seed=3)
+        order = np.arange(5 * graph.batch_size) % len(digits.train.labels)
+        rows = np.resize(order, graph.steps_per_epoch * graph.batch_size)
+        graph.train(rows.astype(np.int32), 0, 5, 0)
+        return [variable.numpy() for variable in graph.model.variables]
+
+    ours = weights()
+    monkeypatch.setattr(gradients, "after_pooling", nullcontext)
+    for one, other in zip(ours, weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
