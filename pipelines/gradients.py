@@ -36,7 +36,7 @@ def _registered(operation: str) -> str:
     return f"Hpsearch{operation}"
 
 
-@tf.RegisterGradient(_registered(POOLING))  # type: ignore[untyped-decorator]
+@tf.RegisterGradient(_registered(POOLING))  # type: ignore[untyped-decorator] # untyped
 def _of_pooling(pooling: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     (pooled,) = pooling.outputs
     (inputs,) = pooling.inputs

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines import gradients
 from pipelines.activations import LeanActivation
 from pipelines.augmentation import augment
+from pipelines.gradients import after_pooling
 from pipelines.losses import cross_entropies, right
 from pipelines.networks import build_network, logits_of
 from pipelines.normalization import FusedBatchNormalization
@@ -159,14 +159,14 @@ class TrainingGraph:
     def _train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         variables = self.model.trainable_variables
         smoothing = self._config.regularization.label_smoothing
-        with gradients.after_pooling():
+        with after_pooling():
             logits = self._logits(inputs, training=True)
         losses = cross_entropies(labels, logits, smoothing)
         if self._weights_of_classes is not None:
             losses *= tf.gather(self._weights_of_classes, labels)
         total = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
-        slopes = tf.gradients(total, [variable.value for variable in variables])
-        self._optimizer.apply(slopes, variables)
+        gradients = tf.gradients(total, [variable.value for variable in variables])
+        self._optimizer.apply(gradients, variables)
         self.average.update(self._optimizer.iterations)
         return total, tf.reduce_sum(tf.cast(right(labels, logits), tf.float32))
 
