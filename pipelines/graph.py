@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipelines.activations import LeanActivation
 from pipelines.augmentation import augment
+from pipelines.dropout import LeanDropout
 from pipelines.gradients import after_pooling
 from pipelines.losses import cross_entropies, right
 from pipelines.networks import build_network, logits_of
@@ -50,6 +51,7 @@ class TrainingGraph:
             seed,
             norm=FusedBatchNormalization,
             activation=LeanActivation,
+            dropout=LeanDropout,
         )
         self._logits = logits_of(self.model)
         self._schedule = Schedule(config, config.training.epochs * self.steps_per_epoch)

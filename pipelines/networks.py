@@ -30,6 +30,7 @@ def build_network(
     seed: int = 0,
     norm: type[keras.Layer] = layers.BatchNormalization,
     activation: type[keras.Layer] = layers.Activation,
+    dropout: type[keras.Layer] = layers.Dropout,
 ) -> keras.Model:
     """An untrained model that ends in probabilities.
 
@@ -39,12 +40,13 @@ def build_network(
         seed: Decides the initial weights and what dropout drops.
         norm: The layer for batch normalization, or one that computes the same faster.
         activation: The layer for activations, or one that computes the same.
+        dropout: The layer for dropout, or one that drops as much.
 
     Raises:
         InvalidShapeError: a kernel or a pooling is larger than what is left of the image.
     """
     _check_shapes(config, input_shape)
-    make = _Layers(config, random.Random(seed), norm, activation)  # noqa: S311 - nothing secret
+    make = _Layers(config, random.Random(seed), norm, activation, dropout)  # noqa: S311 - nothing secret
     inputs = keras.Input(input_shape, name="input")
     x = inputs
     if len(input_shape) == 3:
@@ -78,6 +80,7 @@ class _Layers:
     seeds: random.Random
     norm: type[keras.Layer]
     activation: type[keras.Layer]
+    dropout: type[keras.Layer]
 
     def conv_block(self, x: keras.KerasTensor, block: ConvBlock, number: int) -> keras.KerasTensor:
         kept = x
@@ -145,7 +148,7 @@ class _Layers:
         return self.activation(self.config.network.activation, name=name)(x)
 
     def _dropout(self, x: keras.KerasTensor, rate: float, name: str) -> keras.KerasTensor:
-        return layers.Dropout(rate, seed=self._seed(), name=name)(x) if rate else x
+        return self.dropout(rate, seed=self._seed(), name=name)(x) if rate else x
 
     def _kernel(self) -> dict[str, object]:
         l1, l2 = self.config.regularization.l1, self.config.regularization.l2

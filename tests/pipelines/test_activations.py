@@ -25,3 +25,20 @@ def test_outputs_and_gradients_are_those_of_keras(name: str) -> None:
         found.append((outputs, tape.gradient(outputs, inputs)))
     for lean, plain in zip(*found, strict=True):
         np.testing.assert_allclose(lean, plain, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu"])
+def test_in_bfloat16_they_are_those_of_float32_rounded_once(name: str) -> None:
+    keras.config.set_dtype_policy("float32")
+    inputs = tf.cast(np.linspace(-8, 8, 401), tf.bfloat16)
+    found = []
+    for layer in (LeanActivation(name, dtype="bfloat16"), keras.layers.Activation(name)):
+        own = tf.cast(inputs, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(own)
+            outputs = layer(own)
+        found.append(
+            [tf.cast(each, tf.bfloat16) for each in (outputs, tape.gradient(outputs, own))]
+        )
+    for lean, exact in zip(*found, strict=True):
+        np.testing.assert_array_equal(tf.cast(lean, tf.float32), tf.cast(exact, tf.float32))

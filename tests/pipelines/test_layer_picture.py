@@ -7,6 +7,7 @@ import pytest
 
 from pipelines import layer_picture, runtime
 from pipelines.activations import LeanActivation
+from pipelines.dropout import LeanDropout
 from pipelines.layer_picture import Drawn
 from pipelines.networks import build_network
 from pipelines.normalization import FusedBatchNormalization
@@ -26,7 +27,11 @@ def _float32(how: Runtime) -> None:
 def lines_of(config: Config, task: str) -> list[Drawn]:
     """Of the network as a session builds it; what they say must agree with Keras."""
     network = build_network(
-        config, *INPUTS[task], norm=FusedBatchNormalization, activation=LeanActivation
+        config,
+        *INPUTS[task],
+        norm=FusedBatchNormalization,
+        activation=LeanActivation,
+        dropout=LeanDropout,
     )
     lines = layer_picture.layers_of(network)
     assert sum(line.n_parameters for line in lines) == network.count_params()
