@@ -15,8 +15,9 @@ from search.texts import n_of
 
 AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
-IMAGES_GIB = 2.0
-"""What a worker may need for images: 1.4 GiB were measured on fashion."""
+IMAGES_GIB = 2.5
+"""What a worker may need for images: 2.3 GiB were the peak of a wide network with gelu, in batches
+of 512, shared libraries and data included; 1.4 GiB that of a whole search of fashion."""
 TABLES_GIB = 1.0
 """What one may need for tables: 0.85 GiB were the most in a churn search of 177 trials, shared
 libraries included. Dask ends a worker at 95 % of its share."""

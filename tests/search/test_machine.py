@@ -33,15 +33,15 @@ def machine(**changes: Any) -> Machine:
             machine(cores=64),
             None,
             500,
-            11,
-            "memory for 11 workers instead of 64, at 2 GiB each beside 1 GiB",
+            9,
+            "memory for 9 workers instead of 64, at 2.5 GiB each beside 1 GiB",
         ),
         (
             machine(memory_gib=4),
             None,
             50,
             1,
-            "memory for 1 worker instead of 2, at 2 GiB each beside 1 GiB",
+            "memory for 1 worker instead of 2, at 2.5 GiB each beside 1 GiB",
         ),
         (machine(cores=16, gpus=1), None, 50, 2, "2 workers on 1 GPU, which we could not try"),
         (machine(cores=16, gpus=4), None, 50, 8, "8 workers on 4 GPUs, which we could not try"),
@@ -65,7 +65,7 @@ def test_where_not_even_one_worker_fits_it_is_started_with_a_warning(
 ) -> None:
     here = machine(cores=cores, memory_gib=memory_gib)
     note = (
-        f"{memory_gib} GiB are less than one worker needs (2 GiB beside 1 GiB): "
+        f"{memory_gib} GiB are less than one worker needs (2.5 GiB beside 1 GiB): "
         "trials may fail for lack of memory"
     )
     assert here.workers(asked, 50) == (workers, note)
@@ -82,7 +82,7 @@ def test_workers_beyond_the_room_are_started_as_asked_with_a_warning() -> None:
     assert settings.workers == 2
     assert line == (
         "This machine: 2 cores, 4 GiB, bfloat16 in hardware; memory for 1 worker instead of 2, "
-        "at 2 GiB each beside 1 GiB: a trial that outgrows its share fails."
+        "at 2.5 GiB each beside 1 GiB: a trial that outgrows its share fails."
     )
 
 
