@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-BITS = 16
-"""That decide on one number, two from each random word: a rate is met to one in 65,536."""
+LEVELS = 2**16
+"""A rate is met to one in so many: two numbers share each random word."""
 
 
 class LeanDropout(keras.layers.Dropout):  # type: ignore[misc] # untyped
@@ -25,7 +25,7 @@ class LeanDropout(keras.layers.Dropout):  # type: ignore[misc] # untyped
             [(size + 1) // 2], self._next_seed(), minval=None, maxval=None, dtype=tf.int32
         )
         bits = tf.reshape(tf.bitcast(words, tf.int16), [-1])[:size]
-        is_kept = tf.reshape(bits, tf.shape(inputs)) >= tf.int16.min + round(self.rate * 2**BITS)
+        is_kept = tf.reshape(bits, tf.shape(inputs)) >= tf.int16.min + round(self.rate * LEVELS)
         # A product: TensorFlow takes longer to choose, and once more for the gradient.
         scale = tf.cast(1 / (1 - self.rate), inputs.dtype)
         return inputs * (tf.cast(is_kept, inputs.dtype) * scale)

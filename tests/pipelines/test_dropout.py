@@ -68,6 +68,10 @@ def test_nothing_is_dropped_in_prediction_or_at_no_rate(rate: float, training: b
 def test_it_is_built_into_a_model_of_any_batch_size() -> None:
     inputs = keras.Input((5,))
     model = keras.Model(inputs, LeanDropout(0.5, seed=1)(inputs))
-    step = tf.function(lambda rows: model(rows, training=True), autograph=False)
+    step = tf.function(
+        lambda rows: model(rows, training=True),
+        input_signature=[tf.TensorSpec((None, 5))],
+        autograph=False,
+    )
     for n_rows in (1, 4):
         assert step(tf.ones((n_rows, 5))).shape == (n_rows, 5)
