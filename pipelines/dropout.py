@@ -25,7 +25,8 @@ class LeanDropout(keras.layers.Dropout):  # type: ignore[misc] # untyped
             [(size + 1) // 2], self._next_seed(), minval=None, maxval=None, dtype=tf.int32
         )
         bits = tf.reshape(tf.bitcast(words, tf.int16), [-1])[:size]
-        is_kept = tf.reshape(bits, tf.shape(inputs)) >= tf.int16.min + round(self.rate * LEVELS)
+        dropped = min(round(self.rate * LEVELS), LEVELS - 1)
+        is_kept = tf.reshape(bits, tf.shape(inputs)) >= tf.int16.min + dropped
         # A product: TensorFlow takes longer to choose, and once more for the gradient.
         scale = tf.cast(1 / (1 - self.rate), inputs.dtype)
         return inputs * (tf.cast(is_kept, inputs.dtype) * scale)

@@ -65,6 +65,10 @@ def test_nothing_is_dropped_in_prediction_or_at_no_rate(rate: float, training: b
     np.testing.assert_array_equal(LeanDropout(rate)(ONES, training=training), ONES)
 
 
+def test_a_rate_next_to_one_drops_nearly_all() -> None:
+    assert np.mean(dropped(0.9999999) == 0) > 0.999
+
+
 def test_it_is_built_into_a_model_of_any_batch_size() -> None:
     inputs = keras.Input((5,))
     model = keras.Model(inputs, LeanDropout(0.5, seed=1)(inputs))
