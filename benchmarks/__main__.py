@@ -17,6 +17,7 @@ PARTS = {
     "precision": ["precision"],
     "oneDNN for tables": ["onednn"],
     "numbers of filters": ["filters"],
+    "layers of our own": ["layers"],
     "replay of churn": ["replay", "churn"],
     "replay of fashion": ["replay", "fashion"],
     "time to quality on churn": ["quality", "--task", "churn"],
