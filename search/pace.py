@@ -104,7 +104,7 @@ def guessed(
     """The mean pace of the first `TRIALS` trials if half go on at each rung and none stops early.
 
     Starting points are never pruned, and most of what comes later is drawn near the best, which
-    is taken to cost as much as they do.
+    is taken to cost as much as the dearest of them.
 
     Args:
         drawn: From the whole space.
@@ -121,7 +121,7 @@ def guessed(
     )
     of_drawn = statistics.fmean(map(an_epoch, drawn))
     of_starts = [an_epoch(config) for config in starts]
-    of_best = statistics.fmean(of_starts) if starts else of_drawn
+    of_best = max(of_starts, default=of_drawn)
     first = [rungs[-1] * seconds for seconds in of_starts]
     first += [halved * an_epoch(config) for config in presets]
     other = halved * (NEIGHBOURS * of_best + (1 - NEIGHBOURS) * of_drawn)

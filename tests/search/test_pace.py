@@ -80,19 +80,24 @@ def test_what_fits_has_chance_around_it() -> None:
 def test_a_guess_grows_with_network_rows_and_rungs() -> None:
     configs = [draw.config for draw in draws(SPACES["digits"], DIGITS.training, 50)]
 
-    def guess(**changes: Any) -> float:
+    def guessing(**changes: Any) -> Pace:
         given: dict[str, Any] = {"n_train": 1000, "n_validation": 200, "precision": "float32"}
         levels = changes.pop("levels", rungs(5, 40))
         starts = changes.pop("starts", [])
-        return guessed(configs, starts, [], levels, (8, 8, 1), 10, **{**given, **changes}).seconds
+        return guessed(configs, starts, [], levels, (8, 8, 1), 10, **{**given, **changes})
+
+    def guess(**changes: Any) -> float:
+        return guessing(**changes).seconds
 
     usual = guess()
     assert guess(n_train=2000) > usual
     assert guess(levels=rungs(5, 80)) > usual
     assert guess(levels=[40.0]) > usual
     assert guess(precision="bfloat16") < usual
-    large = max(configs, key=lambda config: layers_of(config, (8, 8, 1), 10).weights)
+    small, *_, large = sorted(configs, key=lambda c: layers_of(c, (8, 8, 1), 10).weights)
     assert guess(starts=[large]) > usual
+    both = guessing(starts=[small, large])
+    assert both.retraining_seconds == guessing(starts=[large]).retraining_seconds
 
 
 def test_the_work_of_a_row_is_counted_by_layers() -> None:
