@@ -105,7 +105,7 @@ class NoLog:
     def end(self, record: Record, artifacts: Mapping[str, bytes]) -> bool:
         return True
 
-    def best_so_far(self, score: float, n_finished: int) -> None: ...
+    def best_so_far(self, scores: Mapping[int, float]) -> None: ...
 
 
 class NoView:

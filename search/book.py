@@ -35,7 +35,8 @@ class TrialLog(Protocol):
     def end(self, record: Record, artifacts: Mapping[str, bytes]) -> bool:
         """Closes the run; whether all of it is stored."""
 
-    def best_so_far(self, score: float, n_finished: int) -> None: ...
+    def best_so_far(self, scores: Mapping[int, float]) -> None:
+        """Shows the best score there was, by the number of trials that had ended."""
 
 
 class TrialBook:
@@ -70,6 +71,7 @@ class TrialBook:
         self._purse = audit.Purse(training.epochs)
         self._in_audit: set[int] = set()
         self._unshown: deque[Callable[[], None]] = deque()
+        self._unshown_best: dict[int, float] = {}
 
     @property
     def n_finished(self) -> int:
@@ -146,14 +148,17 @@ class TrialBook:
             self._settle(active)
             self.n_ended_here += 1
             if self.best is not None:
-                score, count = self.best[1].best[self._goal.metric], self.n_finished
-                self._unshown.append(lambda: self._log.best_so_far(score, count))
-        self._unshown.append(lambda: self._log.progress(record, record.rows))
+                self._unshown_best[self.n_finished] = self.best[1].best[self._goal.metric]
+        else:  # the last rows of an ended trial are shown as it is closed
+            self._unshown.append(lambda: self._log.progress(record, record.rows))
 
     def show(self) -> None:
         """Shows people what was kept and closed since the last call."""
         while self._unshown:
             self._unshown.popleft()()
+        best, self._unshown_best = self._unshown_best, {}
+        if best:
+            self._log.best_so_far(best)
 
     def interrupted(self, active: Active) -> None:
         """Leaves the trial as it is stored, to be taken up by the next search.

@@ -86,6 +86,7 @@ def run_training(
         tracker.close_trial(
             run_id,
             state=record.state,
+            rows=record.rows,
             metrics=end_metrics(record),
             tags=end_tags(record),
             artifacts={**written(record), **artifacts},

@@ -44,7 +44,7 @@ def export_of(task_name: str, folder: Path, data_dir: Path | None = None) -> Pat
     tracker = Tracker.open(folder / "mlruns", None)
     run_id = tracker.open_single(task_name, name="t", parameters={}, tags={}, dataset=dataset)
     best = {f"best_{task.goal.metric}": 0.75, "best_val_loss": 0.5}
-    tracker.close_trial(run_id, state="completed", metrics=best, tags={}, artifacts={})
+    tracker.close_trial(run_id, state="completed", rows=[], metrics=best, tags={}, artifacts={})
     write_scores(
         exported,
         task=task_name,

@@ -112,9 +112,9 @@ class FakeLog:
         run.artifacts |= artifacts
         return True
 
-    def best_so_far(self, score: float, n_finished: int) -> None:
+    def best_so_far(self, scores: Mapping[int, float]) -> None:
         self._on_call()
-        self.best.append((score, n_finished))
+        self.best += [(score, n_finished) for n_finished, score in scores.items()]
 
     def _take(self, run_id: str, rows: Sequence[Row]) -> None:
         run = self.runs[run_id]

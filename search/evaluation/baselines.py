@@ -115,10 +115,10 @@ class _Baselines:
                 tags={**tags, "seed": str(record.seed)},
                 dataset=dataset_info(self._task, self._data),
             )
-            self._tracker.log_epochs(run_id, record.rows)
             self._tracker.close_trial(
                 run_id,
                 state=record.state,
+                rows=record.rows,
                 metrics=end_metrics(record),
                 tags=end_tags(record),
                 artifacts=written(record),
@@ -237,7 +237,7 @@ class _Baselines:
     def _show(self, measured: Measurement, scores: Mapping[str, float]) -> None:
         with contextlib.suppress(TrackingError):  # the page is what counts
             named = {f"test_{name}": value for name, value in scores.items()}
-            self._tracker.log_study(measured.run_id, named, 0)
+            self._tracker.log_metrics(measured.run_id, {0: named})
 
 
 def _division(task: Task, draw: int) -> Division:

@@ -55,6 +55,7 @@ def log_evaluation(
     tracker.close_trial(
         run_id,
         state="completed",
+        rows=[],
         metrics=_metrics(opening),
         tags={},
         artifacts={**artifacts, **{name: text.encode() for name, text in written.items()}},

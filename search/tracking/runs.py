@@ -10,9 +10,7 @@ from search.tracking.entities import DatasetInfo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
-
-METRICS_PER_BATCH = 1000
+    from mlflow.entities import Metric, Run, RunTag
 
 
 class Runs:
@@ -83,22 +81,25 @@ class Runs:
         self._last_epochs[run_id] = max((point.step for point in points), default=-1)
         return run_id
 
-    def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]]) -> None:
-        """Logs rows of metrics, each with its `epoch`; none twice."""
+    def log(
+        self,
+        run_id: str,
+        rows: Sequence[Mapping[str, float]],
+        metrics: "Sequence[Metric]" = (),
+        tags: "Sequence[RunTag]" = (),
+    ) -> None:
+        """Logs rows of metrics, each with its `epoch`, none twice, and whatever else in one go."""
         last = self._last_epochs.get(run_id, -1.0)
         fresh = [row for row in rows if row["epoch"] > last]
-        if not fresh:
-            return
-        metrics = [
+        curves = [
             metric
             for row in fresh
             for metric in entities.metrics(
                 {k: v for k, v in row.items() if k != "epoch"}, row["epoch"]
             )
         ]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
-        self._last_epochs[run_id] = max(row["epoch"] for row in fresh)
+        self._client.log_batch(run_id, metrics=[*curves, *metrics], tags=tags)
+        self._last_epochs[run_id] = max((row["epoch"] for row in fresh), default=last)
 
     def forget(self, run_id: str) -> None:
         """No more epochs will come."""

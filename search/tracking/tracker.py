@@ -183,7 +183,7 @@ class Tracker:
         An epoch that the run has already is skipped: a segment that is trained again after a
         crash repeats it.
         """
-        self._runs.log_epochs(run_id, rows)
+        self._runs.log(run_id, rows)
 
     @_tracking_errors()
     def close_trial(
@@ -191,6 +191,7 @@ class Tracker:
         run_id: str,
         *,
         state: State,
+        rows: Sequence[Mapping[str, float]],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         artifacts: Mapping[str, bytes],
@@ -198,22 +199,21 @@ class Tracker:
         """Ends a run with its final `metrics`, also where an artifact cannot be sent.
 
         Args:
+            rows: All of the run's, as for `log_epochs`.
             artifacts: Relative path -> content.
         """
-        self._runs.forget(run_id)
+        said = entities.tags({**tags, "state": state})
         try:
-            self._client.log_batch(
-                run_id,
-                metrics=entities.metrics(metrics, 0),
-                tags=entities.tags({**tags, "state": state}),
-            )
+            self._runs.log(run_id, rows, entities.metrics(metrics, 0), said)
             self._runs.send(run_id, artifacts)
         finally:
+            self._runs.forget(run_id)
             self._client.set_terminated(run_id, STATUS[state])
 
     @_tracking_errors()
-    def log_study(self, parent_id: str, metrics: Mapping[str, float], step: int) -> None:
-        self._client.log_batch(parent_id, metrics=entities.metrics(metrics, step))
+    def log_metrics(self, run_id: str, by_step: Mapping[int, Mapping[str, float]]) -> None:
+        points = [m for step, values in by_step.items() for m in entities.metrics(values, step)]
+        self._client.log_batch(run_id, metrics=points)
 
     @_tracking_errors()
     def close_study(self, parent_id: str, state: State, tags: Mapping[str, str]) -> None:

@@ -73,17 +73,15 @@ class MlflowTrialLog:
             return False
 
         def close() -> bool:
-            self._tracker.log_epochs(record.run_id, record.rows)
             self._close(record.run_id, record, artifacts)
             return True
 
         return bool(self._attempt(close))
 
-    def best_so_far(self, score: float, n_finished: int) -> None:
+    def best_so_far(self, scores: Mapping[int, float]) -> None:
         """Draws the search's own curve on the parent run."""
-        self._attempt(
-            lambda: self._tracker.log_study(self._parent_id, {"best_so_far": score}, n_finished)
-        )
+        points = {n_finished: {"best_so_far": score} for n_finished, score in scores.items()}
+        self._attempt(lambda: self._tracker.log_metrics(self._parent_id, points))
 
     def finalist(
         self,
@@ -105,7 +103,6 @@ class MlflowTrialLog:
                 dataset=self._dataset,
                 stage="finalist",
             )
-            self._tracker.log_epochs(run_id, record.rows)
             self._close(run_id, record, artifacts)
             return run_id
 
@@ -128,6 +125,7 @@ class MlflowTrialLog:
         self._tracker.close_trial(
             run_id,
             state=record.state,
+            rows=record.rows,
             metrics=end_metrics(record),
             tags=end_tags(record),
             artifacts={**written(record), **artifacts},

@@ -208,6 +208,31 @@ def test_interrupting_writes_the_state_but_not_of_what_has_ended(make: Make) -> 
     assert [run.state for run in log.runs.values()] == ["interrupted", "completed"]
 
 
+def test_what_ends_at_once_is_shown_in_a_call_each_and_one_for_the_best_scores(
+    make: Make,
+) -> None:
+    n_calls = 0
+
+    def count() -> None:
+        nonlocal n_calls
+        n_calls += 1
+
+    log = FakeLog(on_call=count)
+    book = make(new_study(), log)
+    trials = [book.ask(), book.ask(), book.ask()]
+    for active, score in zip(trials, (0.4, 0.5, 0.3), strict=True):
+        book.opened(active)
+        book.trained(active, result([9.0], score, stop="finished"))
+    n_calls = 0
+    book.keep(trials)
+    for active in trials:
+        book.closed(active, {})
+    book.show()
+    assert n_calls == 4
+    assert [[row["epoch"] for row in run.rows] for run in log.runs.values()] == [[9.0]] * 3
+    assert log.best == [(0.4, 1), (0.5, 2), (0.5, 3)]
+
+
 def test_a_starting_point_is_not_pruned_but_others_are_judged_by_it(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def open_trial(
 
 
 def close(tracker: Tracker, run_id: str, state: State, **changes: Any) -> None:
-    given: dict[str, Any] = {"metrics": {}, "tags": {}, "artifacts": {}}
+    given: dict[str, Any] = {"rows": [], "metrics": {}, "tags": {}, "artifacts": {}}
     tracker.close_trial(run_id, state=state, **(given | changes))
 
 

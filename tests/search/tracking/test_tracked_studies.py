@@ -104,8 +104,7 @@ def test_a_deleted_experiment_comes_back_with_its_study(
 def test_study_metrics_have_steps_and_a_study_ends(
     tracker: Tracker, client: MlflowClient, study_id: str
 ) -> None:
-    tracker.log_study(study_id, {"best_so_far": 0.8}, step=1)
-    tracker.log_study(study_id, {"best_so_far": 0.9}, step=2)
+    tracker.log_metrics(study_id, {1: {"best_so_far": 0.8}, 2: {"best_so_far": 0.9}})
     tracker.close_study(study_id, "completed", {"winner": "t001"})
     run = client.get_run(study_id)
 

@@ -121,6 +121,17 @@ def test_an_epoch_that_is_trained_again_is_not_logged_again(
     assert steps(client, run_id) == [1, 2, 3, 4, 5]
 
 
+def test_a_run_is_closed_with_the_rows_that_it_does_not_have(
+    tracker: Tracker, client: MlflowClient, study_id: str
+) -> None:
+    run_id = open_trial(tracker, study_id)
+    tracker.log_epochs(run_id, rows(1, 2))
+    close(tracker, run_id, "pruned", rows=rows(1, 4), metrics={"best_val_accuracy": 0.4})
+
+    assert steps(client, run_id) == [1, 2, 3, 4]
+    assert client.get_run(run_id).data.metrics["best_val_accuracy"] == 0.4
+
+
 def test_more_metrics_than_a_batch_holds_arrive_whole(
     tracker: Tracker, client: MlflowClient, study_id: str
 ) -> None:

@@ -72,8 +72,8 @@ class FakeTracker:
     def close_trial(self, run_id: str, **given: Any) -> None:
         self._note("close_trial", run_id=run_id, **given)
 
-    def log_study(self, parent_id: str, metrics: Mapping[str, float], step: int) -> None:
-        self._note("log_study", parent_id=parent_id, metrics=metrics, step=step)
+    def log_metrics(self, run_id: str, by_step: Mapping[int, Mapping[str, float]]) -> None:
+        self._note("log_metrics", run_id=run_id, by_step=by_step)
 
     def describe_study(self, parent_id: str, **given: Any) -> None:
         self._note("describe_study", parent_id=parent_id, **given)
@@ -167,9 +167,9 @@ def test_progress_goes_to_the_run() -> None:
 def test_the_end_has_all_rows_the_best_the_reason_and_the_files() -> None:
     tracker = FakeTracker()
     assert log_to(tracker).end(replace(RECORD, run_id="own"), {"curves.png": b"picture"})
-    assert tracker.last("log_epochs")["rows"] == ROWS
     closed = tracker.last("close_trial")
     assert closed["state"] == "completed"
+    assert closed["rows"] == ROWS
     assert closed["metrics"] == {
         "best_epoch": 2.0,
         "best_val_accuracy": 0.7,
@@ -254,12 +254,12 @@ def test_a_trial_that_never_trained_has_its_config_and_no_empty_files() -> None:
 
 def test_the_best_so_far_is_drawn_on_the_parent() -> None:
     tracker = FakeTracker()
-    log_to(tracker).best_so_far(0.7, 4)
-    expected = {"parent_id": "parent", "metrics": {"best_so_far": 0.7}, "step": 4}
-    assert tracker.last("log_study") == expected
+    log_to(tracker).best_so_far({4: 0.7, 5: 0.8})
+    points = {4: {"best_so_far": 0.7}, 5: {"best_so_far": 0.8}}
+    assert tracker.last("log_metrics") == {"run_id": "parent", "by_step": points}
 
 
-@pytest.mark.parametrize("method", ["open_trial", "log_epochs", "close_trial", "log_study"])
+@pytest.mark.parametrize("method", ["open_trial", "log_epochs", "close_trial", "log_metrics"])
 def test_after_the_first_failure_mlflow_is_left_alone_with_one_warning(method: str) -> None:
     tracker, warnings = FakeTracker(), list[str]()
     log = log_to(tracker, warnings)
@@ -267,7 +267,7 @@ def test_after_the_first_failure_mlflow_is_left_alone_with_one_warning(method: s
     record = replace(RECORD, run_id="own")
     log.begin(0, record)
     log.progress(record, ROWS)
-    log.best_so_far(0.5, 1)
+    log.best_so_far({1: 0.5})
     assert not log.end(record, {})
     n_calls = len(tracker.calls)
     tracker.failing = set()
@@ -293,15 +293,15 @@ def test_a_finalist_is_written_as_a_whole_under_its_trials_number() -> None:
         "draw": "0",
     }
     assert opened["parameters"] == CONFIG.parameters()
-    assert tracker.last("log_epochs") == {"run_id": "new", "rows": ROWS}
     closed = tracker.last("close_trial")
     assert (closed["run_id"], closed["state"]) == ("new", "completed")
+    assert closed["rows"] == ROWS
     assert closed["metrics"]["best_val_accuracy"] == 0.7
     names = {"config.yaml", "model_summary.txt", "history.csv", "model.keras"}
     assert set(closed["artifacts"]) == names
 
 
-@pytest.mark.parametrize("method", ["open_trial", "log_epochs", "close_trial"])
+@pytest.mark.parametrize("method", ["open_trial", "close_trial"])
 def test_a_finalist_that_cannot_be_written_whole_has_no_run(method: str) -> None:
     tracker, warnings = FakeTracker(), list[str]()
     log = log_to(tracker, warnings)
