@@ -91,7 +91,7 @@ format: $(VENV)/ready ## rewrite the code in our style
 	$(VENV)/bin/ruff format .
 
 test: $(VENV)/ready ## all tests, with real searches on real data
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/bench ## compare with model.fit and other tools, hours; QUICK=1 for minutes
 	$(VENV)/bin/python -m benchmarks $(if $(QUICK),--quick)
