@@ -48,6 +48,7 @@ class TrialBook:
     Attributes:
         counts: Ended trials of the whole study by state, without those taken over from another.
         best: Number and record of the best completed trial.
+        quickest_seconds: What the cheapest completed trial took of a worker; 0 while none has.
         n_ended_here: Trials that ended since this book was opened.
     """
 
@@ -67,6 +68,7 @@ class TrialBook:
         self._checkpoints = Checkpoints(settings.runs_dir, study.study_name)
         self.counts: dict[State, int] = {"completed": 0, "pruned": 0, "failed": 0}
         self.best: tuple[int, Record] | None = None
+        self.quickest_seconds = 0.0
         self.n_ended_here = 0
         self._purse = audit.Purse(training.epochs)
         self._in_audit: set[int] = set()
@@ -170,6 +172,10 @@ class TrialBook:
             self._write(active)
         self._log.end(active.record, {})
 
+    def set_aside(self, active: Active) -> None:
+        """Interrupts a trial that is kept, once that is shown."""
+        self._unshown.append(lambda: self.interrupted(active))
+
     def closed(self, active: Active, artifacts: Mapping[str, bytes]) -> None:
         """The trial is done with, once it is shown; but for a log that cannot be reached."""
 
@@ -186,7 +192,7 @@ class TrialBook:
         record = replace(record, run_id=studies.run_of(self._study, stored.number, record))
         checkpoint = self._checkpoints.load(stored.number, record.epoch)
         if not record.ended:
-            record = replace(record, state="running")
+            record = replace(record, state="running", note="")
             if checkpoint is None:
                 record = replace(record, epoch=0.0, rung=0, rows=[], best={}, audited_from=0.0)
             if record.audited_from:
@@ -247,11 +253,14 @@ class TrialBook:
         self.counts[record.state] += own
         self._purse.count(record)
         self._in_audit.discard(number)
+        if record.state != "completed":
+            return
         metric = self._goal.metric
-        if record.state == "completed" and (
-            self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric])
-        ):
+        if self.best is None or self._goal.better(record.best[metric], self.best[1].best[metric]):
             self.best = (number, record)
+        if own:
+            quickest = self.quickest_seconds or record.worker_seconds
+            self.quickest_seconds = min(quickest, record.worker_seconds)
 
 
 def _end(active: Active, state: State, note: str, cause: str = "") -> None:

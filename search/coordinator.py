@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import optuna
@@ -16,6 +17,7 @@ from search.dispatch import Dispatch
 from search.engine import Engine
 from search.settings import Settings
 from search.study import Record
+from search.texts import clock_text
 from search.worker_time import WorkerTime
 from spaces.config import Training
 from spaces.space import Space
@@ -26,7 +28,8 @@ class View(Protocol):
 
     def update(self, coordinator: "Coordinator") -> None: ...
 
-    def ended(self, number: int, record: Record) -> None: ...
+    def ended(self, number: int, record: Record) -> None:
+        """A trial has ended, or was set aside: then its state is interrupted."""
 
 
 class Coordinator(Dispatch[Active]):
@@ -76,6 +79,8 @@ class Coordinator(Dispatch[Active]):
         self._waiting: deque[Active] = deque()
         self._unstored: deque[Active] = deque()
         self._judged: list[Active] = []
+        self._taken_up: set[int] = set()
+        self._n_set_aside = 0
         self.active: dict[int, Active] = {}
         self.stopped = False
 
@@ -93,6 +98,7 @@ class Coordinator(Dispatch[Active]):
     def n_unfinished(self) -> int:
         """Trials that the same command would go on with."""
         n_open = len(self._waiting) + sum(not a.record.ended for a in self.active.values())
+        n_open += self._n_set_aside
         return int(min(n_open, max(0, self.settings.most_trials - self.book.n_finished)))
 
     def stop(self) -> None:
@@ -108,6 +114,7 @@ class Coordinator(Dispatch[Active]):
         try:
             for active in self.book.take_up():
                 (self._unstored if active.record.ended else self._waiting).append(active)
+            self._taken_up = {active.number for active in self._waiting}
             self._fill()
             while not self._over():
                 if self._collect():
@@ -123,8 +130,16 @@ class Coordinator(Dispatch[Active]):
         left = self.seconds_left
         if self.stopped or (left is not None and left <= 0):
             return True
-        idle = not (self.active or self._unstored)
-        return idle and self.book.n_finished >= self.settings.most_trials
+        if self.active or self._unstored:
+            return False
+        enough = self.book.n_finished >= self.settings.most_trials
+        return enough or (self._too_late and not self._waiting)
+
+    @property
+    def _too_late(self) -> bool:
+        """Whether not even the quickest trial that completed would fit into what is left."""
+        left = self.seconds_left
+        return left is not None and self.book.quickest_seconds > left
 
     def _fill(self) -> None:
         """Gives every idle worker a trial: one that waits, else a new one."""
@@ -135,7 +150,10 @@ class Coordinator(Dispatch[Active]):
         for n_open in range(busy, self.n_workers):
             if self.book.n_finished + n_open >= self.settings.most_trials:
                 return
-            self._open(self._waiting.popleft() if self._waiting else self.book.ask())
+            if self._waiting:
+                self._open(self._waiting.popleft())
+            elif not self._too_late:
+                self._open(self.book.ask())
 
     def _open(self, active: Active) -> None:
         self.active[active.number] = active
@@ -158,9 +176,28 @@ class Coordinator(Dispatch[Active]):
     def _failed(self, work: Active, cause: Cause, message: str) -> None:
         self.book.failed(work, cause, message)
 
+    def _go_on(self, work: Active) -> None:
+        """A trial that would not end in time is set aside, for its worker can do better.
+
+        The next search goes on with it, and then to its end.
+        """
+        left, needed = self.seconds_left, _seconds_to_go(work)
+        ended_or_old = work.record.ended or work.number in self._taken_up
+        if ended_or_old or left is None or not 0 < left < needed:
+            super()._go_on(work)
+            return
+        note = f"it would take {clock_text(needed)} more, and {clock_text(left)} are left"
+        work.record = replace(work.record, note=note)
+        if work.last_job is not None:
+            self._freed.append(work.last_job)
+        self._n_set_aside += 1
+        self._decided(work)
+
     def _decided(self, work: Active) -> None:
         if work.record.ended:
             self._view.ended(work.number, work.record)
+        elif work.job is None:
+            self._view.ended(work.number, replace(work.record, state="interrupted"))
         self._judged.append(work)
 
     def _done_with(self, work: Active, artifacts: Mapping[str, bytes]) -> None:
@@ -183,8 +220,11 @@ class Coordinator(Dispatch[Active]):
         if any(active.record.state == "completed" for active in judged):
             self._kept_seconds = self._ask_kept_seconds()
         for active in judged:
-            if active.job is None:  # no artifacts to be made
+            if active.job is None and active.record.ended:  # no artifacts to be made
                 self._done_with(active, {})
+            elif active.job is None:
+                self.book.set_aside(active)
+                del self.active[active.number]
 
     def _leave_resumable(self) -> None:
         """Gives artifacts in the making a moment, and closes the runs of all others."""
@@ -198,3 +238,12 @@ class Coordinator(Dispatch[Active]):
             self.book.opened(active)
         for active in [*self.active.values(), *untouched]:
             self.book.interrupted(active)
+
+
+def _seconds_to_go(work: Active) -> float:
+    """At its pace so far, were it neither pruned nor stopped early; 0 before the first epoch."""
+    record = work.record
+    if not record.epoch:
+        return 0.0
+    epochs = work.config.training.epochs - record.epoch
+    return epochs * record.train_seconds / record.epoch

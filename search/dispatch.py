@@ -27,7 +27,7 @@ from spaces.config import Config
 from spaces.errors import InputError, RunFailedError
 
 TICK_SECONDS = 0.25
-SEGMENT_SECONDS = 10.0
+SEGMENT_SECONDS = 5.0
 """A segment comes back at the first epoch's end after so long: no crash loses much more."""
 MOST_CRASHES = 1
 """A training whose worker died goes on from its checkpoint so many times."""

@@ -121,7 +121,9 @@ class SearchView:
 
 def ended_line(number: int, record: Record, metric: str) -> Text:
     score = f"{record.best[metric]:.4f}" if record.best else "   -  "
-    what = f"{record.state} ({record.cause})" if record.cause else record.state
+    set_aside = record.state == "interrupted"
+    state = "set aside" if set_aside else record.state
+    what = f"{state} ({record.cause})" if record.cause else state
     line = Text(f"{trial_name(number)} ")
     line.append(f"{what:<10}", style=_COLOURS.get(record.state, ""))
     line.append(
@@ -132,7 +134,7 @@ def ended_line(number: int, record: Record, metric: str) -> Text:
     if record.audited_from:
         judged = epoch_text(record.audited_from)
         line.append(f" (audit: would have been pruned at epoch {judged})", style="dim")
-    if record.cause:
+    if record.cause or set_aside:
         line.append(f": {record.note}", style="dim")
     return line
 

@@ -144,6 +144,7 @@ class FakeEngine:
         rows_per_segment: float = math.inf,
         clock: FakeClock | None = None,
         seconds_per_job: float = 0.0,
+        slow: Mapping[int, float] | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """The engine.
@@ -152,6 +153,7 @@ class FakeEngine:
             faults: By number of the trial and of its job, both from 0.
             choose: Which of the jobs that are being done end next.
             rows_per_segment: As if the time of a segment were up after so many.
+            slow: By trial, the seconds that an epoch is said to take; 1 for others.
             on_wait: Called before anything ends.
         """
         self.n_workers = n_workers
@@ -161,6 +163,7 @@ class FakeEngine:
         self._curve, self._faults, self._choose = curve, faults or {}, choose
         self._rows_per_segment, self._on_wait = rows_per_segment, on_wait
         self._clock, self._seconds_per_job = clock or FakeClock(), seconds_per_job
+        self._slow = slow or {}
         self._open: list[FakeJob] = []
         self._n_sent: Counter[int] = Counter()
         self._held: list[tuple[str, FakeSession] | None] = [None] * n_workers
@@ -219,6 +222,7 @@ class FakeEngine:
         n_rows = 1 if segment.seconds == 0 else self._rows_per_segment
         training = segment.config.training
         rows = session.advance(self._curve(job.number), training, segment.until, n_rows)
+        seconds = len(rows) * self._slow.get(job.number, 1.0)
         return SegmentResult(
             rows=rows,
             best=session.best,
@@ -228,8 +232,8 @@ class FakeEngine:
             summary="a network" if segment.begin == 0 else "",
             n_parameters=10,
             build_seconds=0.0,
-            train_seconds=float(len(rows)),
-            total_seconds=float(len(rows)),
+            train_seconds=seconds,
+            total_seconds=seconds,
         )
 
     def _finished(self, job: FakeJob) -> dict[str, bytes]:

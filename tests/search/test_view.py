@@ -87,8 +87,12 @@ def a_record(**changes: Any) -> Record:
                 " (audit: would have been pruned at epoch 2)"
             ),
         ),
+        (
+            a_record(state="interrupted", epoch=1.0, best={METRIC: 0.5}, note="too long"),
+            "t007 set aside  0.5000 at epoch 1    cnn 3x32-64-64 d64 adam: too long",
+        ),
     ],
-    ids=["completed", "pruned", "failed", "many epochs", "audited"],
+    ids=["completed", "pruned", "failed", "many epochs", "audited", "set aside"],
 )
 def test_the_line_of_a_trial_that_ended(record: Record, expected: str) -> None:
     assert ended_line(7, record, METRIC).plain == expected
