@@ -80,7 +80,7 @@ class Coordinator(Dispatch[Active]):
         self._unstored: deque[Active] = deque()
         self._judged: list[Active] = []
         self._taken_up: set[int] = set()
-        self._n_set_aside = 0
+        self._n_opened = self._n_set_aside = 0
         self.active: dict[int, Active] = {}
         self.stopped = False
 
@@ -137,9 +137,14 @@ class Coordinator(Dispatch[Active]):
 
     @property
     def _too_late(self) -> bool:
-        """Whether not even the quickest trial that completed would fit into what is left."""
+        """Whether not even the quickest trial that completed would fit into what is left.
+
+        Never before each worker has had a trial: several calls, each too short for one, get on.
+        """
         left = self.seconds_left
-        return left is not None and self.book.quickest_seconds > left
+        if left is None or self._n_opened < self.n_workers:
+            return False
+        return self.book.quickest_seconds > left
 
     def _fill(self) -> None:
         """Gives every idle worker a trial: one that waits, else a new one."""
@@ -156,6 +161,7 @@ class Coordinator(Dispatch[Active]):
                 self._open(self.book.ask())
 
     def _open(self, active: Active) -> None:
+        self._n_opened += 1
         self.active[active.number] = active
         # First: the worker need not wait for our writing.
         self._send(active, self._freed.pop() if self._freed else None)

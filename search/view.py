@@ -246,7 +246,7 @@ def ending(
     if left:
         what = " and ".join(left) + " unfinished"
         budget = coordinator.settings.budget_seconds or 0.0
-        if n_retrainings_left and not coordinator.stopped and seconds < budget:
+        if not coordinator.stopped and seconds < budget:
             what += f", as no more fits into the {clock_text(budget - seconds)} that are left"
         lines.append(f"{what}: the same command goes on with what is left.")
     if coordinator.book.best is not None:

@@ -82,8 +82,8 @@ def test_a_peers_scores_are_read_without_those_that_are_none(tmp_path: Path) -> 
     assert Config.model_validate(event.config) == config
 
 
-def run_as(words: list[str], budget: float) -> Result:
-    case = Case("churn", "optuna", PLAIN, 0)
+def run_as(words: list[str], budget: float, system: str = "optuna") -> Result:
+    case = Case("churn", system, PLAIN, 0)
     with mock.patch("benchmarks.quality_run.command", return_value=words):
         return quality_run.run(case, budget)
 
@@ -99,6 +99,13 @@ def run_as(words: list[str], budget: float) -> Result:
 def test_a_case_that_ended_early_is_no_result(program: str, message: str) -> None:
     with pytest.raises(EarlyEndError, match=message):
         run_as([sys.executable, "-c", program], budget=60.0)
+
+
+def test_a_search_of_ours_may_end_before_its_time_but_not_by_an_error() -> None:
+    with pytest.raises(EarlyEndError, match="no score"):
+        run_as([sys.executable, "-c", ""], budget=60.0, system=OURS)
+    with pytest.raises(EarlyEndError, match="ended after 0 s, exit status 3"):
+        run_as([sys.executable, "-c", "raise SystemExit(3)"], budget=60.0, system=OURS)
 
 
 def test_a_case_without_a_score_is_no_result() -> None:

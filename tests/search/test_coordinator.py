@@ -8,11 +8,9 @@ import pytest
 from optuna.trial import TrialState
 
 from search import study as studies
-from search.dispatch import CLOSING_SECONDS
-from search.settings import TRIALS
 from spaces.config import Config, DenseLayer, Network, Optimization, Training
 from spaces.starts import STARTS
-from tests.fake_engine import FakeClock, FakeEngine, Fault, flat, in_order, rising, shuffled
+from tests.fake_engine import FakeEngine, Fault, flat, in_order, rising, shuffled
 from tests.fakes import SPACE, TASK, FakeLog, SilentView, new_study
 from tests.search.conftest import Make, records
 
@@ -168,106 +166,6 @@ def test_a_checkpoint_travels_only_to_who_lacks_the_session(make: Make) -> None:
     engine = FakeEngine(rows_per_segment=2)
     make(engine, trials=3).run()
     assert {job.segment.checkpoint for job in engine.sent} == {None}
-
-
-@pytest.mark.parametrize("deterministic", [False, True])
-def test_a_budget_ends_the_search_and_leaves_it_resumable(
-    make: Make, *, deterministic: bool
-) -> None:
-    study, clock, log = new_study(), FakeClock(), FakeLog()
-    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=10)
-    settings = {"trials": 20, "deterministic": deterministic}
-    first = make(engine, study, log, clock=clock, budget_seconds=95, **settings)
-    first.run()
-    assert 0 < first.book.n_finished < 20
-    assert 95 <= clock.now <= 95 + 20 + CLOSING_SECONDS
-    assert "running" not in {run.state for run in log.runs.values()}
-    make(FakeEngine(n_workers=2), study, log, **settings).run()
-    assert [trial.state.is_finished() for trial in study.get_trials()] == [True] * 20
-
-
-def test_a_budget_alone_has_no_end_of_trials(make: Make) -> None:
-    clock = FakeClock()
-    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=1)
-    found = make(engine, clock=clock, trials=None, budget_seconds=300)
-    found.run()
-    assert found.book.n_finished > TRIALS
-    assert 300 - TASK.training.epochs <= clock.now <= 300  # none is begun that could not end
-
-
-def test_a_trial_that_would_not_end_within_the_budget_is_set_aside(make: Make) -> None:
-    study, clock, log, view = new_study(), FakeClock(), FakeLog(), SilentView()
-    engine = FakeEngine(
-        flat(dict.fromkeys(range(6), 0.5)), rows_per_segment=1, clock=clock, seconds_per_job=1,
-        slow={1: 30.0},
-    )  # fmt: skip
-    found = make(engine, study, log, view, clock=clock, trials=5, budget_seconds=100)
-    found.run()
-    first, slow, *others = records(study)
-    assert [record.state for record in (first, *others)] == ["completed"] * 5
-    assert (slow.state, slow.epoch) == ("interrupted", 1.0)
-    assert slow.note == "it would take 4:00 more, and 1:29 are left"
-    run = log.runs[slow.run_id]
-    assert (run.state, [row["epoch"] for row in run.rows]) == ("interrupted", [1.0])
-    assert sum(job.number == 1 for job in engine.sent) == 1
-    assert view.finished == [0, 1, 2, 3, 4, 5]
-    assert found.n_unfinished == 0  # as many ended as were asked for
-
-
-def test_what_was_set_aside_is_taken_up_and_not_set_aside_again(make: Make) -> None:
-    study, clock = new_study(), FakeClock()
-    settings = {"trials": None, "budget_seconds": 98, "clock": clock}
-    curve = flat(dict.fromkeys(range(99), 0.5))
-
-    def engine() -> FakeEngine:
-        return FakeEngine(
-            curve, clock=clock, rows_per_segment=1, seconds_per_job=1, slow={0: 30.0}
-        )
-
-    first = make(engine(), study, **settings)
-    first.run()
-    assert records(study)[0].state == "interrupted"
-    assert first.n_unfinished == 1
-    clock.now = 0.0
-    make(engine(), study, **settings).run()
-    record = records(study)[0]
-    assert (record.state, record.epoch, record.note) == ("completed", 9.0, "all epochs trained")
-
-
-def test_no_trial_is_begun_that_could_not_end(make: Make) -> None:
-    study, clock = new_study(), FakeClock()
-    engine = FakeEngine(
-        flat(dict.fromkeys(range(99), 0.5)), rows_per_segment=1, clock=clock, seconds_per_job=1
-    )
-    found = make(engine, study, clock=clock, trials=None, budget_seconds=95)
-    found.run()
-    assert {record.state for record in records(study)} == {"completed"}
-    assert (len(records(study)), found.n_unfinished, found.spent.cut_off) == (9, 0, 0.0)
-    assert clock.now == 90
-
-
-def test_what_was_in_training_when_the_time_was_up_is_told(make: Make) -> None:
-    clock = FakeClock()
-    engine = FakeEngine(clock=clock, faults={(0, 0): "hang"})
-    found = make(engine, clock=clock, budget_seconds=50)
-    found.run()
-    assert found.spent.cut_off == pytest.approx(50, abs=1)
-    assert "cut off by the end 100.0%" in found.spent.text(clock.now)
-
-
-def test_what_is_kept_of_a_budget_is_asked_again_when_a_trial_completes(make: Make) -> None:
-    study, clock = new_study(), FakeClock()
-    engine = FakeEngine(n_workers=2, clock=clock, seconds_per_job=10)
-
-    def kept() -> float:
-        completed = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
-        return 500.0 if completed else 100.0
-
-    found = make(engine, study, clock=clock, kept_seconds=kept, trials=99, budget_seconds=600)
-    assert found.seconds_left == 500.0
-    found.run()
-    assert found.book.counts["completed"] > 0
-    assert 100 <= clock.now <= 100 + 20 + CLOSING_SECONDS
 
 
 def test_the_same_seed_with_one_worker_is_the_same_study(make: Make) -> None:
