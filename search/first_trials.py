@@ -11,7 +11,7 @@ from search.warm_start import enqueue_from_task, import_trials
 from spaces.config import Training
 from spaces.errors import InputError
 from spaces.space import Space
-from spaces.starts import known_configs
+from spaces.starts import DEFAULT, known_configs
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,6 @@ def begin(
         )
     if settings.presets and fresh:
         studies.enqueue_presets(study, space, known_configs(task.name))
+    if not study.get_trials(deepcopy=False):  # something to stay near, where nothing is known
+        studies.enqueue_presets(study, space, {DEFAULT: space.default(training)})
     return lines

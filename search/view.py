@@ -27,7 +27,7 @@ from search.texts import clock_text, n_of, sparkline
 from search.tracking.trial_log import trial_name
 from spaces.config import Training
 from spaces.presets import PRESETS, presets_of
-from spaces.starts import STARTS
+from spaces.starts import DEFAULT, STARTS
 
 _COLOURS = {"completed": "green", "pruned": "dim", "failed": "red"}
 _SPARK_WIDTH = 16
@@ -192,6 +192,8 @@ def beginning(
 def _known(waiting: Sequence[FrozenTrial], task: str, settings: Settings) -> str:
     """How many configs of each origin wait to be tried."""
     names = [trial.user_attrs["preset"] for trial in waiting]
+    if names == [DEFAULT]:
+        return "the default config of the space"
     n_presets = sum(name in PRESETS for name in names)
     n_starts = sum(name in STARTS.get(task, {}) for name in names)
     n_others = len(names) - n_presets - n_starts

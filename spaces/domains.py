@@ -48,6 +48,9 @@ class Int:
         """How Optuna holds `value`; differs from it only for the zero of a `Float`."""
         return value
 
+    def middle(self) -> int:
+        return int(_middle(self.low, self.high, log=self.log))
+
     def parse(self, text: str) -> Value:
         try:
             return int(text)
@@ -114,6 +117,12 @@ class Float:
             return math.sqrt(self._zero_low() * self.low)
         return value
 
+    def middle(self) -> float:
+        middle = _middle(self.low, self.high, log=self.log)
+        if self.step is None:
+            return middle
+        return round(self.low + self.step * round((middle - self.low) / self.step), 10)
+
     def parse(self, text: str) -> Value:
         try:
             value = float(text)
@@ -170,6 +179,12 @@ class Choice:
     def stored(self, value: Value) -> Value:
         return value
 
+    def middle(self) -> Value:
+        """Of numbers the middle one; of names, which have no order, the first."""
+        if all(type(value) in (int, float) for value in self.values):
+            return sorted(self.values, key=float)[(len(self.values) - 1) // 2]
+        return self.values[0]
+
     def parse(self, text: str) -> Value:
         for value in self.values:
             if _spelling(value) == text.lower() or _same_number(value, text):
@@ -214,6 +229,11 @@ def _check_range(low: float, high: float, *, log: bool) -> None:
         raise InputError(f"the range is upside down: {low:g}..{high:g}")
     if log and low <= 0:
         raise InputError(f"a log range must start above 0, got {low:g}..{high:g}")
+
+
+def _middle(low: float, high: float, *, log: bool) -> float:
+    # Within the range, whatever rounding does.
+    return min(max(math.sqrt(low * high), low), high) if log else (low + high) / 2
 
 
 def _spelling(value: Value) -> str:

@@ -36,6 +36,8 @@ _LAYER = {"dropout": "dropout", "batch_norm": "batch_norm"}
 _NETWORK = ("head", "embedding", "activation", "initializer")
 _ONLY_OF = {"head": "cnn", "embedding": "mlp"}
 """The family that alone has a use for a parameter of the network."""
+_USUAL = {"optimizer": "adam"}
+"""What is usual where `Config` has no default."""
 _OPTIMIZER_OWN = frozenset(name for own in OPTIMIZER_DEFAULTS.values() for name in own)
 _FLAT_PARTS: dict[str, type[Part]] = {
     "optimization": Optimization,
@@ -80,6 +82,13 @@ class Space:
     def sample(self, trial: Suggester, training: Training) -> Config:
         """One config, drawn by `trial`; how long to train is not part of a space."""
         values = {name: domain.suggest(trial, name) for name, domain in self.domains.items()}
+        return self._build(values, training)
+
+    def default(self, training: Training) -> Config:
+        """The plainest config: Keras' defaults where they lie in it, else middles of ranges."""
+        values = {name: _default(name, domain) for name, domain in self.domains.items()}
+        own = OPTIMIZER_DEFAULTS[str(values["optimizer"])]
+        values |= {n: v for n, v in own.items() if n in values and self.domains[n].contains(v)}
         return self._build(values, training)
 
     def encode(self, config: Config) -> dict[str, Value]:
@@ -273,6 +282,12 @@ def _homes(name: str) -> list[tuple[type[Part], str]]:
     if name in _NETWORK:
         homes.append((Network, name))
     return homes + [(part, name) for part in _FLAT_PARTS.values() if name in part.model_fields]
+
+
+def _default(name: str, domain: Domain) -> Value:
+    known = [model.model_fields[field].default for model, field in _homes(name)]
+    known.append(_USUAL.get(name))
+    return next((value for value in known if domain.contains(value)), domain.middle())
 
 
 def _network_names(family: str) -> list[str]:

@@ -105,6 +105,9 @@ STARTS: dict[str, dict[str, Config]] = {
 
 First a score to go by, then what takes longest, while other workers do the rest."""
 
+DEFAULT = "default"
+"""The name that a space's default config gets, which a search tries where it knows no other."""
+
 
 def known_configs(task: str) -> dict[str, Config]:
     """By name, what a search of `task` tries before it draws: its starts, then the presets."""

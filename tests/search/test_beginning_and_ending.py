@@ -1,5 +1,6 @@
 """What a search says before anything takes time, and once all is done."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from search.study import Record, tell, write
 from search.view import already_complete, beginning, ending
 from spaces.config import Training
 from spaces.presets import PRESETS
+from spaces.starts import DEFAULT
 from tests.fakes import TASK, new_study
 from tests.search.conftest import Searched
 
@@ -24,9 +26,14 @@ def data() -> SearchData:
     return SearchData(split, split, TASK.class_names, digest="abc")
 
 
-def begun(task: str, epochs: int, *, fresh: bool, **settings: Any) -> str:
+KNOWN = ("mnist t004", "start_plain", "fashion_dense_128", "fashion_cnn_he")
+
+
+def begun(
+    task: str, epochs: int, *, fresh: bool, known: Sequence[str] = KNOWN, **settings: Any
+) -> str:
     study = new_study()
-    for origin in ("mnist t004", "start_plain", "fashion_dense_128", "fashion_cnn_he"):
+    for origin in known:
         study.enqueue_trial({}, user_attrs={"preset": origin})
     plain = Settings(**{"workers": 2, **settings})
     found = TASKS[task]
@@ -40,6 +47,11 @@ def test_the_beginning_says_what_is_about_to_happen() -> None:
     assert "up to 40 trials of at most 15 epochs, judged at 2, 4, 8;" in text
     assert "2 workers, float32, 30:00 at most" in text
     assert "It begins with 1 config of mnist, 1 starting point, 2 presets." in text
+
+
+def test_the_beginning_says_that_nothing_is_known() -> None:
+    text = begun("fashion", 15, fresh=True, known=[DEFAULT])
+    assert "It begins with the default config of the space." in text
 
 
 def test_the_beginning_of_a_search_with_a_budget_alone() -> None:

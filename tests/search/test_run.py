@@ -15,7 +15,7 @@ from search import study as studies
 from search.checkpoints import Checkpoints
 from search.settings import Settings
 from spaces.errors import InputError, RunFailedError
-from spaces.starts import known_configs
+from spaces.starts import DEFAULT, known_configs
 
 TASK = TASKS["iris"]
 KNOWN = set(known_configs("iris"))
@@ -81,7 +81,13 @@ def waiting(study: optuna.Study) -> list[str]:
 
 def test_a_new_study_begins_with_what_is_known(searches: Searches) -> None:
     assert set(waiting(searches.run())) == KNOWN
-    assert not waiting(searches.run(seed=1, presets=False))
+
+
+def test_where_nothing_is_known_a_study_begins_with_the_default_config(searches: Searches) -> None:
+    study = searches.run(presets=False)
+    assert waiting(study) == [DEFAULT]
+    config = TASK.space.sample(study.ask(), TASK.training)
+    assert config == TASK.space.default(TASK.training)
 
 
 def test_known_configs_are_tried_beside_what_was_taken_over(searches: Searches) -> None:

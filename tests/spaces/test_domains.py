@@ -191,6 +191,34 @@ def test_narrowing_keeps_the_sentence(text: str) -> None:
     assert narrow(Int(1, 4, about="How deep."), text).about == "How deep."
 
 
+@pytest.mark.parametrize(
+    ("name", "middle"),
+    [
+        ("int", 2),
+        ("int of one", 3),
+        ("log int", 32),
+        ("float", 0.895),
+        ("log float", 10**-2.5),
+        ("stepped float", 0.3),
+        ("stepped float above zero", 0.89),
+        ("log float or zero", 10**-4.5),
+        ("words", "max"),
+        ("yes or no", False),
+        ("numbers", 0.99),
+        ("choice of one", "adam"),
+    ],
+)
+def test_the_middle_of_a_domain(name: str, middle: Value) -> None:
+    found = CATALOGUE[name].middle()
+    assert CATALOGUE[name].contains(found)
+    assert type(found) is type(middle)
+    assert found == (pytest.approx(middle) if isinstance(middle, float) else middle)
+
+
+def test_the_middle_of_numbers_is_not_that_of_their_order_in_the_list() -> None:
+    assert Choice(512, 32, 128).middle() == 128
+
+
 def test_zero_is_drawn_a_third_of_the_time() -> None:
     drawn = [value for value, _ in draw(Float(1e-7, 1e-2, log=True, zero=True), 1000)]
     assert 0.29 < drawn.count(0.0) / len(drawn) < 0.38

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.config import OPTIMIZER_DEFAULTS, Config, Training
+from spaces.config import (
+    OPTIMIZER_DEFAULTS,
+    Augmentation,
+    Config,
+    DenseLayer,
+    Regularization,
+    Training,
+)
 from spaces.domains import Choice, Domain, Float, Int, Value
 from spaces.errors import InputError
 from spaces.presets import PRESETS
@@ -129,6 +136,50 @@ def test_a_drawn_config_is_flat_under_the_names_of_its_space(drawn: tuple[str, C
         # Blocks that no longer fit the image differ from what was drawn, and show it.
         assert name in {"padding", "pooling"}
         assert str(parameters[name]).startswith(f"{value}-")
+
+
+@each_space
+def test_the_default_config_of_a_space_lies_in_it(task: str, training: Training) -> None:
+    assert SPACES[task].contains(SPACES[task].default(training))
+
+
+def test_a_default_config_has_keras_defaults_and_else_the_middle_of_a_range(
+    training: Training,
+) -> None:
+    config = SPACES["fashion"].default(training)
+    assert config.title() == "cnn 3x32-64 d90 adam"
+    how = config.optimization
+    assert (how.batch_size, how.beta_1, how.beta_2, how.schedule) == (128, 0.9, 0.999, "constant")
+    assert how.learning_rate == pytest.approx(10**-2.5)
+    assert config.regularization == Regularization()
+    assert config.augmentation == Augmentation()
+    assert config.network.layers[0] == DenseLayer(units=90)
+
+
+@pytest.mark.parametrize(
+    ("override", "title"),
+    [
+        ("family=mlp", "mlp d90 adam"),
+        ("optimizer=sgd,nadam", "cnn 3x32-64 d90 sgd"),
+        ("layers=2..3", "cnn 3x32-64 d90-90 adam"),
+        ("kernel_size=5", "cnn 5x32-64 d90 adam"),
+    ],
+)
+def test_where_the_usual_lies_outside_the_default_config_keeps_to_the_space(
+    override: str, title: str, training: Training
+) -> None:
+    space = SPACES["fashion"].narrow([override])
+    config = space.default(training)
+    assert config.title() == title
+    assert space.contains(config)
+
+
+def test_the_default_config_of_a_narrow_optimizer(training: Training) -> None:
+    space = SPACES["fashion"].narrow(["optimizer=sgd", "momentum=0.5..0.9", "l2=1e-4..1e-2"])
+    config = space.default(training)
+    assert config.optimization.momentum == pytest.approx(0.7)
+    assert config.optimization.nesterov is False
+    assert config.regularization.l2 == pytest.approx(1e-3)
 
 
 def test_a_random_sampler_draws_from_every_space(training: Training) -> None:
