@@ -17,7 +17,7 @@ from search.active import Active
 from search.checkpoints import Checkpoints
 from search.settings import Settings
 from search.study import Record, State
-from spaces.config import Training
+from spaces.config import Config, Training
 from spaces.space import Space
 from spaces.starts import STARTS
 
@@ -97,9 +97,9 @@ class TrialBook:
                     undone.append(self._adopt(stored, record))
         return undone
 
-    def ask(self) -> Active:
-        """The trial that the sampler wants next."""
-        return self._new(sampler.ask(self._study, self._space))
+    def ask(self, fits: Callable[[Config], bool] = lambda _: True) -> Active:
+        """The trial that the sampler wants next: one that `fits`, if it draws one."""
+        return self._new(sampler.ask(self._study, self._space, fits))
 
     def opened(self, active: Active) -> None:
         """Writes down that the trial is in work, and shows it to people."""

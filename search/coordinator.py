@@ -15,11 +15,12 @@ from search.active import Active
 from search.book import TrialBook, TrialLog
 from search.dispatch import Dispatch
 from search.engine import Engine
+from search.forecast import Forecast
 from search.settings import Settings
 from search.study import Record
 from search.texts import clock_text
 from search.worker_time import WorkerTime
-from spaces.config import Training
+from spaces.config import Config, Training
 from spaces.space import Space
 
 
@@ -54,6 +55,7 @@ class Coordinator(Dispatch[Active]):
         data_digest: str,
         log: TrialLog,
         view: View,
+        an_epoch: Callable[[Config], float] = lambda _: 0.0,
         kept_seconds: Callable[[], float] = lambda: 0.0,
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -61,6 +63,7 @@ class Coordinator(Dispatch[Active]):
         """The coordinator.
 
         Args:
+            an_epoch: Guessed seconds of an epoch of a config; 0 where nothing can be said.
             kept_seconds: What of the budget is not for trials; asked again as trials complete.
         """
         super().__init__(
@@ -75,6 +78,7 @@ class Coordinator(Dispatch[Active]):
         self.book = TrialBook(task, space, study, settings, training, log)
         self._study_name, self._view = study.study_name, view
         self._ask_kept_seconds, self._kept_seconds = kept_seconds, kept_seconds()
+        self._forecast = Forecast(an_epoch, training.epochs)
         self._rungs = studies.rungs(task.first_rung, training.epochs)
         self._waiting: deque[Active] = deque()
         self._unstored: deque[Active] = deque()
@@ -158,7 +162,32 @@ class Coordinator(Dispatch[Active]):
             if self._waiting:
                 self._open(self._waiting.popleft())
             elif not self._too_late:
-                self._open(self.book.ask())
+                self._open(self._next())
+
+    def _next(self) -> Active:
+        """What the sampler wants; what waits in line and would not end in time is left there."""
+        active = self.book.ask(self._fits)
+        while active.record.preset and not self._fits(active.config):
+            self._leave(active)
+            active = self.book.ask(self._fits)
+        return active
+
+    def _fits(self, config: Config) -> bool:
+        """Whether it would end in the time left; the first one always may begin."""
+        left = self.seconds_left
+        if left is None or not self._n_opened:
+            return True
+        return self._forecast.seconds(config) <= left
+
+    def _leave(self, active: Active) -> None:
+        """Sets a trial aside that has not begun, for the next search."""
+        needed = clock_text(self._forecast.seconds(active.config))
+        note = _too_long(f"about {needed}", self.seconds_left)
+        active.record = replace(active.record, note=note)
+        self._n_set_aside += 1
+        self.book.opened(active)
+        self._view.ended(active.number, replace(active.record, state="interrupted"))
+        self.book.set_aside(active)
 
     def _open(self, active: Active) -> None:
         self._n_opened += 1
@@ -178,6 +207,7 @@ class Coordinator(Dispatch[Active]):
 
     def _trained(self, work: Active, result: SegmentResult) -> None:
         self.book.trained(work, result)
+        self._forecast.learn(work.number, work.config, work.record)
 
     def _failed(self, work: Active, cause: Cause, message: str) -> None:
         self.book.failed(work, cause, message)
@@ -187,13 +217,12 @@ class Coordinator(Dispatch[Active]):
 
         The next search goes on with it, and then to its end.
         """
-        left, needed = self.seconds_left, _seconds_to_go(work)
+        left, needed = self.seconds_left, self._forecast.seconds_left(work.record)
         ended_or_old = work.record.ended or work.number in self._taken_up
         if ended_or_old or left is None or not 0 < left < needed:
             super()._go_on(work)
             return
-        note = f"it would take {clock_text(needed)} more, and {clock_text(left)} are left"
-        work.record = replace(work.record, note=note)
+        work.record = replace(work.record, note=_too_long(f"{clock_text(needed)} more", left))
         if work.last_job is not None:
             self._freed.append(work.last_job)
         self._n_set_aside += 1
@@ -246,10 +275,5 @@ class Coordinator(Dispatch[Active]):
             self.book.interrupted(active)
 
 
-def _seconds_to_go(work: Active) -> float:
-    """At its pace so far, were it neither pruned nor stopped early; 0 before the first epoch."""
-    record = work.record
-    if not record.epoch:
-        return 0.0
-    epochs = work.config.training.epochs - record.epoch
-    return epochs * record.train_seconds / record.epoch
+def _too_long(needed: str, left: float | None) -> str:
+    return f"it would take {needed}, and {clock_text(left or 0.0)} are left"

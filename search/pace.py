@@ -4,16 +4,14 @@ import datetime as dt
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import optuna
 
-from pipelines.runtime import Precision
 from search import study as studies
 from search.finalists.verdict import retrainings
-from search.layers import Layer, Layers, Shape, layers_of
 from search.pruner import REDUCTION
 from search.sampler import NEIGHBOURS
 from search.settings import TRIALS
@@ -24,20 +22,7 @@ LEAST_TRIALS = 5
 HAND_OVER_SECONDS = 3.0
 """Between two trials; more than that and a trial's own length is a pause of the search."""
 SECONDS_A_TRIAL = 1.5
-"""Beside its training. These are of one machine: after docs/speed.md, and a churn study."""
-SECONDS_AN_EPOCH = 0.01
-SECONDS_A_LAYER = 35e-6
-"""And step, if it has weights."""
-SECONDS_A_WEIGHT = 0.9e-9
-"""And step: the optimizer's work."""
-SECONDS_A_ROW = 1e-6
-SECONDS_A_MULTIPLICATION = {"bfloat16": 1 / 165e9, "float32": 1 / 80e9}
-SECONDS_A_VALUE = 1e-9
-"""That a convolution or a normalization gives, and row."""
-SECONDS_A_PIXEL = 30e-9
-"""Of an image that is turned or sheared; what moves, scales or mirrors it costs a quarter."""
-PASSES = 3
-"""Of the network for a training row, forward and twice backward; a validation row has one."""
+"""Beside its training: after docs/speed.md, and a churn study."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +79,7 @@ def guessed(
     starts: Sequence[Config],
     presets: Sequence[Config],
     rungs: Sequence[float],
-    shape: Shape,
-    n_classes: int,
-    *,
-    n_train: int,
-    n_validation: int,
-    precision: Precision,
+    an_epoch: Callable[[Config], float],
 ) -> Pace:
     """The mean pace of the first `TRIALS` trials if half go on at each rung and none stops early.
 
@@ -108,13 +88,8 @@ def guessed(
 
     Args:
         drawn: From the whole space.
+        an_epoch: Guessed seconds of an epoch.
     """
-
-    def an_epoch(config: Config) -> float:
-        layers = layers_of(config, shape, n_classes)
-        counts = {"n_train": n_train, "n_validation": n_validation}
-        return epoch_seconds(config, layers, **counts, precision=precision)
-
     halved = sum(
         (end - begin) / REDUCTION**number
         for number, (begin, end) in enumerate(pairwise([0.0, *rungs]))
@@ -134,37 +109,6 @@ def guessed(
         states=Counter(),
         retraining_seconds=SECONDS_A_TRIAL + rungs[-1] * of_best,
     )
-
-
-def epoch_seconds(
-    config: Config, layers: Layers, *, n_train: int, n_validation: int, precision: Precision
-) -> float:
-    """A guess at one epoch with its validation, on one core."""
-    multiplications = sum(map(_multiplications, layers.rows))
-    values = sum(math.prod(row.shape) for row in layers.rows if _gives_values(row))
-    a_row = SECONDS_A_ROW + SECONDS_A_VALUE * values
-    own = config.augmentation
-    if own.rotation or own.shear:
-        a_row += SECONDS_A_PIXEL * math.prod(layers.rows[0].shape)
-    a_pass = multiplications * SECONDS_A_MULTIPLICATION[precision]
-    n_layers = sum(row.weights > 0 for row in layers.rows)
-    a_step = n_layers * SECONDS_A_LAYER + layers.weights * SECONDS_A_WEIGHT
-    steps = math.ceil(n_train / min(config.optimization.batch_size, n_train))
-    rows = n_train * (a_row + PASSES * a_pass) + n_validation * a_pass
-    return SECONDS_AN_EPOCH + steps * a_step + rows
-
-
-def _gives_values(layer: Layer) -> bool:
-    return bool(layer.weights) and (len(layer.shape) == 3 or "norm" in layer.name)
-
-
-def _multiplications(layer: Layer) -> int:
-    """For one row: each weight but the biases, at each place that it is used at."""
-    if not layer.weights or "norm" in layer.name:
-        return 0
-    if layer.name == "embedding":
-        return layer.weights // 2
-    return (layer.weights - layer.shape[-1]) * math.prod(layer.shape[:-1])
 
 
 Span = tuple[dt.datetime, dt.datetime, Record]

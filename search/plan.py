@@ -13,6 +13,7 @@ from pipelines.sources import SOURCES, find
 from pipelines.splits import SearchData
 from pipelines.tasks import Task
 from search.finalists.selection import kept_seconds, missing, n_draws
+from search.forecast import EpochGuess
 from search.pace import Pace, guessed, measured
 from search.settings import TRIALS, Settings
 from search.space_check import N_DRAWS, Draw, draws, is_single, looks_wrong, used
@@ -74,16 +75,15 @@ def make_plan(
     found = (measured(each, training.epochs) for each in sources)
     pace = next((each for each in found if each is not None), None)
     if pace is None and data is not None:
+        starts, presets = _starts(task, space, settings), _presets(task, space, settings)
+        if not (starts or presets):
+            starts = [space.default(training)]
         pace = guessed(
             [draw.config for draw in drawn],
-            [config.with_epochs(training.epochs) for config in _starts(task, space, settings)],
-            [preset.config for preset in _presets(task, space, settings)],
+            starts,
+            [preset.config for preset in presets],
             rungs(task.first_rung, training.epochs),
-            data.input_shape,
-            task.n_classes,
-            n_train=len(data.train.labels),
-            n_validation=len(data.validation.labels),
-            precision=settings.precision,
+            EpochGuess.of(task, data, settings.precision),
         )
     return Plan(task, space, settings, training, machine, data, study, pace, drawn)
 
@@ -147,6 +147,8 @@ def _order(plan: Plan) -> list[str]:
         known = [n_of(starts, "starting point")] if starts else []
         known += [f"{len(fitting)}{of} {noun}"] if fitting else []
         lines.append(f"First {' and '.join(known)}, then what the sampler draws.")
+    else:
+        lines.append("First the default config of the space, then what the sampler draws.")
     levels = rungs(task.first_rung, plan.training.epochs)[:-1]
     judged = f", judged at {', '.join(map(epoch_text, levels))}" if levels else ""
     rule = ": who is not in the better half, and behind the best, is pruned" if levels else ""

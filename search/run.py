@@ -28,6 +28,7 @@ from search.finalists.selection import kept_seconds, missing
 from search.finalists.standings import summary, whole_verdict
 from search.finalists.training import FinalistTraining
 from search.first_trials import Known, begin
+from search.forecast import EpochGuess
 from search.settings import Settings
 from search.study import State
 from search.tracking.store import first_line
@@ -136,6 +137,7 @@ def _search(
             data_digest=data.digest,
             log=log,
             view=view,
+            an_epoch=EpochGuess.of(task, data, settings.precision),
             kept_seconds=lambda: kept_seconds(study, settings),
             started=started,
         )

@@ -3,6 +3,7 @@
 import datetime as dt
 import heapq
 import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.neighbours import neighbour
+from spaces.config import Config, Training
 from spaces.space import Space
 
 NEIGHBOURS = 0.8
 """Share of the draws that lie near a good trial; the others are TPE's. See docs/efficiency.md."""
+DRAWS = 20
+"""For one config that fits; the last is then taken as it is."""
 HISTORY = 250
 """Trials that TPE looks at: its best ones and the latest others. Drawing from more takes ever
 longer, and TPE itself never counts more than 25 among the best."""
@@ -43,6 +47,7 @@ class ReseededTPE(optuna.samplers.TPESampler):
     def __init__(self, seed: int) -> None:
         super().__init__(seed=seed)
         self.seed, self.neighbours = seed, NEIGHBOURS
+        self._random = np.random.default_rng(seed)
         self._inner: dict[tuple[str, ...], dict[int, list[float]]] = {}
         # Optuna computes them in Python, to do without scipy: most of the time of a draw.
         _truncnorm._log_ndtr = scipy.special.log_ndtr
@@ -52,19 +57,15 @@ class ReseededTPE(optuna.samplers.TPESampler):
         states = np.random.SeedSequence([self.seed, trial.number]).generate_state(2)
         self._rng.rng.seed(int(states[0]))
         self._random_sampler._rng.rng.seed(int(states[1]))
+        self._random = np.random.default_rng([self.seed, trial.number])
         super().before_trial(study, trial)
 
     def near(
-        self,
-        study: optuna.Study,
-        space: Space,
-        trial: FrozenTrial,
-        varied: dict[str, BaseDistribution],
+        self, study: optuna.Study, space: Space, varied: dict[str, BaseDistribution]
     ) -> dict[str, Any] | None:
-        """Values near those of a good trial, or None where this trial is for TPE."""
-        random = np.random.default_rng([self.seed, trial.number])
-        chosen = random.random() < self.neighbours
-        return neighbour(study, space, varied, random) if chosen else None
+        """Values near those of a good trial, or None where this draw is for TPE."""
+        chosen = self._random.random() < self.neighbours
+        return neighbour(study, space, varied, self._random) if chosen else None
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -148,8 +149,12 @@ class _Distributions:
         return choices[0]
 
 
-def ask(study: optuna.Study, space: Space) -> optuna.Trial:
+def ask(
+    study: optuna.Study, space: Space, fits: Callable[[Config], bool] = lambda _: True
+) -> optuna.Trial:
     """The next trial with all its parameters: one that waits, else what the sampler draws.
+
+    It draws again what does not fit, `DRAWS` times at most.
 
     `study.ask` would write each parameter on its own, which takes three times as long. Only one
     process may ask, for the trial's number is known before it is stored.
@@ -161,7 +166,7 @@ def ask(study: optuna.Study, space: Space) -> optuna.Trial:
         for name, domain in space.domains.items():
             domain.suggest(trial, name)
         return trial
-    params, distributions = _draw(study, space)
+    params, distributions = _draw(study, space, fits)
     template = FrozenTrial(
         number=-1,  # the storage gives both
         trial_id=-1,
@@ -179,13 +184,29 @@ def ask(study: optuna.Study, space: Space) -> optuna.Trial:
     return optuna.Trial(study, trial_id)
 
 
-def _draw(study: optuna.Study, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    sampler, distributions = study.sampler, _Distributions(space).by_name
+def _draw(
+    study: optuna.Study, space: Space, fits: Callable[[Config], bool]
+) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    distributions = _Distributions(space).by_name
     blank = optuna.trial.create_trial(state=TrialState.RUNNING)
     blank.number = study._storage.get_n_trials(study._study_id)
-    sampler.before_trial(study, blank)
+    study.sampler.before_trial(study, blank)
+    for _ in range(DRAWS):
+        params = _draw_once(study, space, blank, distributions)
+        if fits(space.sample(optuna.trial.FixedTrial(params), Training(epochs=1))):
+            break
+    return params, distributions
+
+
+def _draw_once(
+    study: optuna.Study,
+    space: Space,
+    blank: FrozenTrial,
+    distributions: Mapping[str, BaseDistribution],
+) -> dict[str, Any]:
+    sampler = study.sampler
     varied = {name: d for name, d in sorted(distributions.items()) if not d.single()}
-    near = sampler.near(study, space, blank, varied) if isinstance(sampler, ReseededTPE) else None
+    near = sampler.near(study, space, varied) if isinstance(sampler, ReseededTPE) else None
     drawn = near or sampler.sample_relative(study, blank, varied)
     params = {}
     for name, distribution in distributions.items():
@@ -195,7 +216,7 @@ def _draw(study: optuna.Study, space: Space) -> tuple[dict[str, Any], dict[str, 
             params[name] = distribution.to_external_repr(_only_value(distribution))
         else:
             params[name] = sampler.sample_independent(study, blank, name, distribution)
-    return params, distributions
+    return params
 
 
 def _only_value(distribution: BaseDistribution) -> float:

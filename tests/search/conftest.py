@@ -11,7 +11,7 @@ from search.coordinator import Coordinator
 from search.engine import Engine
 from search.settings import Settings
 from search.study import Record, read
-from spaces.config import Training
+from spaces.config import Config, Training
 from tests.fake_engine import Curve, FakeClock, FakeEngine, rising
 from tests.fakes import SPACE, TASK, FakeLog, SilentView, new_study
 
@@ -31,6 +31,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         view: SilentView | None = None,
         training: Training = TASK.training,
         clock: FakeClock | None = None,
+        an_epoch: Callable[[Config], float] = lambda _: 0.0,
         kept_seconds: Callable[[], float] = lambda: 0.0,
         **settings: Any,
     ) -> Coordinator:
@@ -44,6 +45,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             data_digest="abc",
             log=log or FakeLog(),
             view=view or SilentView(),
+            an_epoch=an_epoch,
             kept_seconds=kept_seconds,
             clock=clock or FakeClock(),
         )

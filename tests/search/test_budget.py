@@ -1,12 +1,15 @@
 """What a budget does to a search: when it ends, and what is set aside before that."""
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from search.dispatch import CLOSING_SECONDS
 from search.settings import TRIALS
+from search.study import enqueue_presets
+from spaces.config import Config, DenseLayer, Network
 from tests.fake_engine import FakeClock, FakeEngine, flat
-from tests.fakes import TASK, FakeLog, SilentView, new_study
+from tests.fakes import SPACE, TASK, FakeLog, SilentView, new_study
 from tests.search.conftest import Make, records
 
 
@@ -84,6 +87,71 @@ def test_no_trial_is_begun_that_could_not_end(make: Make) -> None:
     assert {record.state for record in records(study)} == {"completed"}
     assert (len(records(study)), found.n_unfinished, found.spent.cut_off) == (9, 0, 0.0)
     assert clock.now == 90
+
+
+def in_line(study: optuna.Study, *units: int) -> None:
+    default = SPACE.default(TASK.training)
+    configs = {}
+    for number in units:
+        network = Network(layers=(DenseLayer(units=number),))
+        configs[f"of {number}"] = default.model_copy(update={"network": network})
+    assert enqueue_presets(study, SPACE, configs) == len(units)
+
+
+def a_hundredth_a_unit(config: Config) -> float:
+    return sum(layer.units for layer in config.network.layers) / 100
+
+
+def test_what_waits_in_line_and_would_not_end_in_time_is_left_for_the_next_call(
+    make: Make,
+) -> None:
+    study, clock, log, view = new_study(), FakeClock(), FakeLog(), SilentView()
+    in_line(study, 8, 60, 9)
+    settings = {"clock": clock, "budget_seconds": 60, "an_epoch": a_hundredth_a_unit}
+
+    def engine() -> FakeEngine:
+        curve = flat(dict.fromkeys(range(99), 0.5))
+        return FakeEngine(curve, rows_per_segment=1, clock=clock, seconds_per_job=1)
+
+    # An epoch of eight units was guessed to take 0.08 s and takes one.
+    first = make(engine(), study, log, view, trials=3, **settings)
+    first.run()
+    begun, left, *_ = records(study)
+    assert (begun.state, left.state, left.epoch, left.rows) == ("completed", "interrupted", 0, [])
+    assert left.note == "it would take about 1:07, and 0:51 are left"
+    assert log.runs[left.run_id].state == "interrupted"
+    assert [r.preset for r in records(study) if r.ended][:2] == ["of 8", "of 9"]
+    assert view.finished[:3] == [0, 1, 2]
+    assert first.book.n_finished == 3
+    clock.now = 0.0
+    second = make(engine(), study, log, trials=4, **settings)
+    second.run()
+    taken = records(study)[1]
+    assert (taken.state, taken.epoch, taken.note) == ("completed", 9.0, "all epochs trained")
+
+
+def test_what_is_drawn_fits_into_the_time_left(make: Make) -> None:
+    study, clock = new_study(), FakeClock()
+    in_line(study, 10)
+    engine = FakeEngine(
+        flat(dict.fromkeys(range(99), 0.5)), rows_per_segment=1, clock=clock, seconds_per_job=1
+    )
+    found = make(
+        engine, study, clock=clock, trials=6, budget_seconds=30, an_epoch=a_hundredth_a_unit
+    )
+    found.run()
+    first, *others = records(study)
+    assert first.state == "completed"
+    assert others
+    # 21 s were left for a trial, which is 23 units at what the first one took.
+    assert all(a_hundredth_a_unit(record.parsed_config()) <= 0.23 for record in others)
+
+
+def test_without_a_budget_everything_fits(make: Make) -> None:
+    study = new_study()
+    in_line(study, 10, 60)
+    make(FakeEngine(flat({0: 0.5, 1: 0.5})), study, trials=2, an_epoch=lambda _: 1e9).run()
+    assert [record.state for record in records(study)] == ["completed"] * 2
 
 
 def test_what_was_in_training_when_the_time_was_up_is_told(make: Make) -> None:

@@ -1,21 +1,19 @@
 """How long a trial takes: measured on a study, or guessed."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search import pace as pacing
 from search.finalists.verdict import Retraining, store
-from search.layers import layers_of
+from search.forecast import EpochGuess
 from search.pace import Pace, guessed, measured
 from search.space_check import draws
 from search.study import rungs
-from spaces.config import Training
-from spaces.presets import PRESETS
+from spaces.config import Config
 from spaces.spaces import SPACES
 from tests.fakes import new_study
 from tests.search.timed_trials import DIGITS, NOON, a_study, in_turn
@@ -77,38 +75,17 @@ def test_what_fits_has_chance_around_it() -> None:
     assert replace(pace, n_trials=0).fitting(500.0) == (100.0, 100.0)
 
 
-def test_a_guess_grows_with_network_rows_and_rungs() -> None:
+def test_a_guess_grows_with_rungs_and_with_the_dearest_of_the_starting_points() -> None:
     configs = [draw.config for draw in draws(SPACES["digits"], DIGITS.training, 50)]
+    an_epoch = EpochGuess((8, 8, 1), 10, n_train=1000, n_validation=200, precision="float32")
 
-    def guessing(**changes: Any) -> Pace:
-        given: dict[str, Any] = {"n_train": 1000, "n_validation": 200, "precision": "float32"}
-        levels = changes.pop("levels", rungs(5, 40))
-        starts = changes.pop("starts", [])
-        return guessed(configs, starts, [], levels, (8, 8, 1), 10, **{**given, **changes})
+    def guessing(levels: Sequence[float] = rungs(5, 40), *, starts: Sequence[Config] = ()) -> Pace:
+        return guessed(configs, starts, [], levels, an_epoch)
 
-    def guess(**changes: Any) -> float:
-        return guessing(**changes).seconds
-
-    usual = guess()
-    assert guess(n_train=2000) > usual
-    assert guess(levels=rungs(5, 80)) > usual
-    assert guess(levels=[40.0]) > usual
-    assert guess(precision="bfloat16") < usual
-    small, *_, large = sorted(configs, key=lambda c: layers_of(c, (8, 8, 1), 10).weights)
-    assert guess(starts=[large]) > usual
+    usual = guessing().seconds
+    assert guessing(rungs(5, 80)).seconds > usual
+    assert guessing([40.0]).seconds > usual
+    small, *_, large = sorted(configs, key=an_epoch)
+    assert guessing(starts=[large]).seconds > usual
     both = guessing(starts=[small, large])
     assert both.retraining_seconds == guessing(starts=[large]).retraining_seconds
-
-
-def test_the_work_of_a_row_is_counted_by_layers() -> None:
-    layers = layers_of(PRESETS["mnist_conv_net"].config, (28, 28, 1), 10)
-    expected = 26 * 26 * 32 * 9 + 11 * 11 * 64 * 288 + 3 * 3 * 64 * 576 + 576 * 64 + 64 * 10
-    assert sum(map(pacing._multiplications, layers.rows)) == expected
-    embedded = layers_of(draws_with_embedding(), (11,), 2)
-    (row,) = (row for row in embedded.rows if row.name == "embedding")
-    assert pacing._multiplications(row) == 11 * row.shape[-1]
-
-
-def draws_with_embedding() -> Any:
-    found = (draw.config for draw in draws(SPACES["churn"], Training(epochs=1), 20))
-    return next(config for config in found if config.network.embedding)

@@ -155,9 +155,9 @@ def test_presets_that_are_not_wanted_are_not_promised() -> None:
         plan = make_plan(fashion, fashion.space, settings, "", rows, [])
         pages.append(text_of(plan_page(plan)))
     with_presets, without = pages
-    assert "First " in with_presets
+    assert "First 3 starting points and " in with_presets
     assert "and the best preset, trained again" in with_presets
-    assert "First " not in without
+    assert "First the default config of the space, then" in without
     assert "At the end the best 1 config, trained again on 3 fresh seeds." in without
     spans = [re.search(r"at most (\d+):(\d+) for the finalists", page) for page in pages]
     seconds = [60 * int(found[1]) + int(found[2]) for found in spans if found]

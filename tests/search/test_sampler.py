@@ -15,6 +15,7 @@ from search import sampler
 from search import study as studies
 from search.settings import Settings
 from search.study import Record
+from spaces.config import Config
 from tests.fakes import SPACE, TASK, new_study
 
 
@@ -49,6 +50,37 @@ def test_the_distributions_are_those_that_the_space_would_suggest() -> None:
     SPACE.sample(plain.ask(), TASK.training)
     sampler.ask(ours, SPACE)
     assert ours.trials[0].distributions == plain.trials[0].distributions
+
+
+def units(config: Config) -> int:
+    return sum(layer.units for layer in config.network.layers)
+
+
+def test_what_does_not_fit_is_drawn_again() -> None:
+    study = new_study()
+    ended(study, 30)
+    sizes = []
+    for _ in range(20):
+        trial = sampler.ask(study, SPACE, lambda config: units(config) < 40)
+        sizes.append(units(SPACE.sample(trial, TASK.training)))
+        study.tell(trial, 0.5)
+    assert max(sizes) < 40
+    assert len(study.trials) == 50  # a refused draw leaves nothing behind
+
+
+def test_where_nothing_fits_the_last_draw_is_taken() -> None:
+    study, asked = new_study(), []
+
+    def never(config: Config) -> bool:
+        asked.append(config)
+        return False
+
+    trial = sampler.ask(study, SPACE, never)
+    assert SPACE.sample(trial, TASK.training.model_copy(update={"epochs": 1})).network == (
+        asked[-1].network
+    )
+    assert len(asked) == sampler.DRAWS
+    assert len({config.model_dump_json() for config in asked}) > 1
 
 
 def test_the_first_draws_are_those_of_optuna() -> None:
