@@ -45,7 +45,8 @@ class FinalistView(Protocol):
 
     def no_time(self, attempt: Attempt, seconds: float) -> None: ...
 
-    def dropped(self, number: int) -> None: ...
+    def dropped(self, number: int) -> None:
+        """A finalist whose further draws are left out."""
 
 
 class FinalistTraining(Dispatch[Attempt]):
@@ -191,7 +192,8 @@ class FinalistTraining(Dispatch[Attempt]):
         self.n_trained += 1
         self._view.retrained(attempt)
         before, self.out = self.out, verdicts.dropped(self.study, self._numbers)
-        for number in sorted(self.out - before):
+        waiting = {each.number for each in self._queue}
+        for number in sorted((self.out - before) & waiting):
             self._view.dropped(number)
         self._queue = [each for each in self._queue if each.number not in self.out]
 

@@ -141,6 +141,15 @@ def test_clear_losers_are_dropped_after_the_second_round() -> None:
     assert [standing.dropped for standing in found.standings] == [False, False, True]
 
 
+def test_of_a_loser_that_has_all_its_draws_nothing_is_said_before_the_verdict() -> None:
+    study = a_study([0.9, 0.8])
+    ran = run(study, DrawingEngine(lambda number, _: 0.9 - 0.1 * number), draws=2)
+    assert ran.view.out == []
+    found = verdict(study)
+    assert found is not None
+    assert [standing.dropped for standing in found.standings] == [False, True]
+
+
 def test_who_was_dropped_is_not_trained_by_the_next_search() -> None:
     study = a_study([0.9, 0.8])
     engine = DrawingEngine(lambda number, draw: 0.9 - 0.3 * number + 0.001 * draw * number)
